@@ -1,0 +1,3 @@
+"""mmmie: multimodal sentiment analysis by mutual information and identity embedding, honestly evaluated."""
+
+__all__: list[str] = []
