@@ -197,6 +197,10 @@ class Recipe(Settings):
             raise ValueError("set either maximise.weight or maximise.gradient_share, and the other to 'none'")
         return self
 
+    def with_seed(self, seed: int) -> Self:
+        """The same recipe with another seed."""
+        return self.model_copy(update={"training": self.training.model_copy(update={"seed": seed})})
+
     @classmethod
     def load(cls, path: str | Path, overrides: dict[str, Any] | None = None) -> Self:
         """Reads a recipe.

@@ -13,6 +13,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -328,8 +329,11 @@ class CorpusWriter:
         self._hash = hashlib.sha256()
 
     def __enter__(self) -> Self:
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._temporary = Path(tempfile.mkdtemp(prefix=f".{self.path.name}.", dir=self.path.parent))
+        except OSError as failure:
+            raise self._failed(failure) from failure
         self._sinks = {
             name: pa.ipc.new_file(str(self._temporary / f"{name}.arrow"), _features_schema(f.dim))
             for name, f in self.info.features.items()
@@ -351,6 +355,10 @@ class CorpusWriter:
             if len(pending) == ROWS_PER_BATCH:
                 self._flush(name)
         self._last = utterance
+
+    def companion(self, name: str) -> Path:
+        """Where to write a file that is to stand in the corpus's folder beside its own; it appears with the corpus."""
+        return self._temporary / name
 
     def _check(self, utterance: Utterance) -> None:
         if utterance.split not in SPLITS:
@@ -417,8 +425,16 @@ class CorpusWriter:
             [None if t is None else np.asarray(t, dtype=np.float64) for _, _, t in pending],
             type=pa.large_list(pa.float64()),
         )
-        self._sinks[name].write_batch(pa.record_batch([frames, masked, times], schema=_features_schema(dim)))
+        try:
+            self._sinks[name].write_batch(pa.record_batch([frames, masked, times], schema=_features_schema(dim)))
+        except OSError as failure:
+            raise self._failed(failure) from failure
         pending.clear()
+
+    def _failed(self, failure: OSError) -> CorpusError:
+        return CorpusError(
+            f"could not write {self.path}: {failure}. Nothing was left behind; make room, or choose another --out."
+        )
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -428,9 +444,10 @@ class CorpusWriter:
                 self._close()
             else:
                 for sink in self._sinks.values():
-                    sink.close()
+                    with suppress(OSError):  # the error that brought us here is the one to show
+                        sink.close()
         except OSError as failure:
-            raise CorpusError(f"could not write {self.path}: {failure}. Nothing was left behind.") from failure
+            raise self._failed(failure) from failure
         finally:
             shutil.rmtree(self._temporary, ignore_errors=True)
 

@@ -1,0 +1,102 @@
+"""How utterances become the token sequences that a text encoder reads: each alone, or consecutive ones together.
+
+Read together, every token attends to the neighbouring utterances inside the encoder itself, at no more passes than
+before; each utterance is then the mean over its own tokens.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mmmie.corpus.batching import TokenGroup, groups_of_similar_length
+from mmmie.corpus.store import Ints
+
+
+@dataclass(frozen=True)
+class Passage:
+    """One token sequence: `[CLS] utterance [SEP]`, or `[CLS] utterance [SEP] utterance [SEP] ...`."""
+
+    rows: tuple[int, ...]
+    ids: tuple[int, ...]
+    owners: tuple[int, ...]
+    """For each token the row it belongs to; -1 for special tokens."""
+
+    def keys(self) -> list[bytes]:
+        """One key for each row: equal keys mean equal encoder states. A row's states depend on the whole passage."""
+        ids = np.array(self.ids, dtype=np.int32).tobytes()
+        return [
+            hashlib.sha256(ids + position.to_bytes(4, "little")).digest()[:16] for position in range(len(self.rows))
+        ]
+
+
+def read(
+    token_ids: Sequence[Sequence[int]], rows: Ints, videos: Ints, passage_tokens: int, cls_id: int, sep_id: int
+) -> list[Passage]:
+    """The passages of some rows.
+
+    Args:
+        token_ids: of every row of the part, without special tokens.
+        rows: ascending rows of the part that have text.
+        videos: their video codes.
+        passage_tokens: 0 reads each row alone. Else stretches of consecutive rows of one video are cut into equal
+            passages of about this many tokens at most (a longer single utterance stays whole).
+        cls_id, sep_id: the encoder's special tokens.
+    """
+    if passage_tokens == 0:
+        return [_passage([int(row)], token_ids, cls_id, sep_id) for row in rows]
+    found: list[Passage] = []
+    breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(videos) != 0)) + 1
+    for stretch in np.split(rows, breaks):
+        costs = np.array([len(token_ids[row]) + 1 for row in stretch])
+        number = max(1, -(-int(costs.sum() + 1) // passage_tokens))
+        middles = np.cumsum(costs) - costs / 2
+        piece_of = np.minimum((middles * number / costs.sum()).astype(int), number - 1)
+        for piece in range(number):
+            members = [int(row) for row in stretch[piece_of == piece]]
+            if members:
+                found.append(_passage(members, token_ids, cls_id, sep_id))
+    return found
+
+
+def _passage(rows: list[int], token_ids: Sequence[Sequence[int]], cls_id: int, sep_id: int) -> Passage:
+    ids, owners = [cls_id], [-1]
+    for row in rows:
+        ids += [*token_ids[row], sep_id]
+        owners += [row] * len(token_ids[row]) + [-1]
+    return Passage(tuple(rows), tuple(ids), tuple(owners))
+
+
+def token_groups(passages: Sequence[Passage], pad_id: int) -> tuple[TokenGroup, ...]:
+    """Passages padded within groups of similar length; owners are rows of the part."""
+    lengths = np.array([len(passage.ids) for passage in passages])
+    return tuple(padded([passages[i] for i in members], pad_id) for members in groups_of_similar_length(lengths))
+
+
+def padded(passages: Sequence[Passage], pad_id: int) -> TokenGroup:
+    """Passages as one group, padded at the end."""
+    longest = max(len(passage.ids) for passage in passages)
+    ids = np.full((len(passages), longest), pad_id, dtype=np.int64)
+    owners = np.full((len(passages), longest), -1, dtype=np.int64)
+    mask = np.zeros((len(passages), longest), dtype=np.bool_)
+    for i, passage in enumerate(passages):
+        ids[i, : len(passage.ids)] = passage.ids
+        owners[i, : len(passage.ids)] = passage.owners
+        mask[i, : len(passage.ids)] = True
+    return TokenGroup(torch.from_numpy(ids), torch.from_numpy(mask), torch.from_numpy(owners))
+
+
+def mean_over_owners(states_GTD: Tensor, owner_GT: Tensor, num_owners: int) -> tuple[Tensor, Tensor]:
+    """Sums of token states by owner (num_owners, D) in float32, and token counts (num_owners,); -1 owns nothing."""
+    owner = owner_GT.reshape(-1)
+    real = owner >= 0
+    owner = owner[real]
+    sums = torch.zeros(num_owners, states_GTD.shape[-1], device=states_GTD.device)
+    sums = sums.index_add(0, owner, states_GTD.reshape(-1, states_GTD.shape[-1])[real].float())
+    counts = torch.zeros(num_owners, device=states_GTD.device).index_add(
+        0, owner, torch.ones(len(owner), device=states_GTD.device)
+    )
+    return sums, counts

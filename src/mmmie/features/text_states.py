@@ -1,0 +1,186 @@
+"""What a frozen encoder makes of a corpus' text, computed once and stored beside the corpus.
+
+    CORPUS/text/<encoder fingerprint>/means-*.safetensors     the mean of every hidden layer over an utterance's tokens
+    CORPUS/text/<encoder fingerprint>/layer<n>-*.safetensors  token states of layer n, to train the layers above it
+
+Entries are found by a key of the token sequence that was read, so that resplits, repeated sentences and interrupted
+runs reuse what is there. Shards are written whole and renamed; they are never changed.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from mmmie.errors import FeatureError
+from mmmie.features.passages import Passage, mean_over_owners, padded
+from mmmie.features.text import TextEncoder, use_bfloat16
+
+TOKENS_PER_BATCH = 4096
+PASSAGES_PER_SHARD = 4096
+
+Progress = Callable[[int, int], None]
+"""Called with passages done and passages in all."""
+
+
+class StateStore:
+    """The stored states of one encoder for one corpus."""
+
+    def __init__(self, folder: Path, encoder: TextEncoder) -> None:
+        self.folder = folder
+        self.encoder = encoder
+
+    def means(self, passages: Sequence[Passage], precision: str, progress: Progress | None = None) -> Tensor:
+        """(rows in all passages, layers * width) float16: the mean of every hidden layer, embeddings first.
+
+        Rows come in the order of the passages. What is not stored yet is computed and stored.
+        """
+        found = self._complete("means", passages, precision, progress)
+        keys = [key for passage in passages for key in passage.keys()]
+        tensors = [shard.get_tensor("means") for shard in found.shards]
+        width = self.encoder.num_states * self.encoder.width
+        means = torch.empty(len(keys), width, dtype=torch.float16)
+        places = [found.places[key] for key in keys]
+        for number, tensor in enumerate(tensors):
+            mine = [i for i, (shard, _) in enumerate(places) if shard == number]
+            means[mine] = tensor[[places[i][1] for i in mine]]
+        return means
+
+    def token_states(
+        self, passages: Sequence[Passage], layer: int, precision: str, progress: Progress | None = None
+    ) -> list[Tensor]:
+        """For each passage (T, width) bfloat16: the states of hidden layer `layer`, special tokens included."""
+        found = self._complete(f"layer{layer}", passages, precision, progress)
+        states = [shard.get_tensor("states") for shard in found.shards]
+        starts = [shard.get_tensor("starts").tolist() for shard in found.shards]
+        result = []
+        for passage in passages:
+            shard, place = found.places[passage.keys()[0]]
+            result.append(states[shard][starts[shard][place] : starts[shard][place + 1]])
+        return result
+
+    def _complete(self, kind: str, passages: Sequence[Passage], precision: str, progress: Progress | None) -> "_Found":
+        found = _Found(self.folder, kind)
+        missing: dict[bytes, Passage] = {}
+        for passage in passages:
+            key = passage.keys()[0]
+            if key not in found.places:
+                missing[key] = passage
+        if not missing:
+            return found
+        self.folder.mkdir(parents=True, exist_ok=True)
+        model = self.encoder.load()
+        todo = sorted(missing.values(), key=lambda passage: len(passage.ids))
+        done = 0
+        for start in range(0, len(todo), PASSAGES_PER_SHARD):
+            part = todo[start : start + PASSAGES_PER_SHARD]
+            shard = self._compute(kind, part, model, precision, partial(_report, progress, len(todo)), done)
+            _write(shard, self.folder / f"{kind}-{len(found.shards):04d}.safetensors")
+            done += len(part)
+            found = _Found(self.folder, kind)
+        return found
+
+    def _compute(
+        self,
+        kind: str,
+        passages: Sequence[Passage],
+        model: nn.Module,
+        precision: str,
+        report: Callable[[int], None],
+        done: int,
+    ) -> dict[str, Tensor]:
+        means: list[Tensor] = []
+        states: list[Tensor] = []
+        keys: list[bytes] = []
+        for batch in _token_batches(passages):
+            layers = hidden_layers(model, batch, self.encoder, precision)
+            if kind == "means":
+                keys += [key for passage in batch for key in passage.keys()]
+                means.append(_row_means(layers, batch).to(torch.float16))
+            else:
+                keys += [passage.keys()[0] for passage in batch]
+                layer = layers[int(kind.removeprefix("layer"))]
+                states += [layer[i, : len(passage.ids)].to(torch.bfloat16) for i, passage in enumerate(batch)]
+            done += len(batch)
+            report(done)
+        shard = {"keys": torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).reshape(-1, 16)}
+        if kind == "means":
+            return {**shard, "means": torch.cat(means)}
+        starts = torch.tensor(np.cumsum([0] + [len(s) for s in states]))
+        return {**shard, "states": torch.cat(states), "starts": starts}
+
+
+@torch.no_grad()
+def hidden_layers(model: nn.Module, passages: Sequence[Passage], encoder: TextEncoder, precision: str) -> list[Tensor]:
+    """Every hidden layer of some passages, (G, T, width) each, embeddings first; without gradients or dropout."""
+    group = padded(passages, encoder.tokenizer.pad_token_id or 0)
+    device = next(model.parameters()).device
+    with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
+        output = model.eval()(
+            input_ids=group.inputs_GT.to(device),
+            attention_mask=group.mask_GT.long().to(device),
+            output_hidden_states=True,
+        )
+    return [layer.cpu() for layer in output.hidden_states]
+
+
+def _row_means(layers: Sequence[Tensor], passages: Sequence[Passage]) -> Tensor:
+    """(rows, layers * width): the mean of each layer over each row's own tokens, rows in the order of the passages."""
+    position = {row: i for i, row in enumerate(row for passage in passages for row in passage.rows)}
+    longest = max(len(passage.ids) for passage in passages)
+    owners = torch.tensor(
+        [[position.get(o, -1) for o in p.owners] + [-1] * (longest - len(p.owners)) for p in passages]
+    )
+    sums = [mean_over_owners(layer, owners, len(position)) for layer in layers]
+    return torch.cat([total / counts[:, None] for total, counts in sums], dim=-1)
+
+
+def _token_batches(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
+    """Passages, which come by ascending length, in batches of at most TOKENS_PER_BATCH padded tokens."""
+    batch: list[Passage] = []
+    for passage in passages:
+        if batch and len(passage.ids) * (len(batch) + 1) > TOKENS_PER_BATCH:
+            yield batch
+            batch = []
+        batch.append(passage)
+    if batch:
+        yield batch
+
+
+class _Found:
+    """The shards of one kind that are there, and where each key lies: (shard, place)."""
+
+    def __init__(self, folder: Path, kind: str) -> None:
+        self.shards = []
+        self.places: dict[bytes, tuple[int, int]] = {}
+        for number, path in enumerate(sorted(folder.glob(f"{kind}-*.safetensors"))):
+            try:
+                shard = safe_open(str(path), framework="pt")
+                keys = shard.get_tensor("keys").numpy().tobytes()
+            except (SafetensorError, OSError) as error:
+                raise FeatureError(f"{path} is damaged ({error}). Delete it; it is computed again.") from None
+            self.shards.append(shard)
+            for place in range(len(keys) // 16):
+                self.places[keys[16 * place : 16 * place + 16]] = (number, place)
+
+
+def _report(progress: Progress | None, total: int, done: int) -> None:
+    if progress is not None:
+        progress(done, total)
+
+
+def _write(tensors: dict[str, Tensor], path: Path) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        save_file(tensors, str(temporary))
+        os.replace(temporary, path)
+    except (OSError, SafetensorError) as error:
+        raise FeatureError(f"could not store text features at {path}: {error}") from None
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,78 @@
+"""From a recipe file to finished runs: which seeds, which folders, and what has to be trained before."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmmie.corpus.store import Corpus
+from mmmie.errors import CheckpointError, RecipeError
+from mmmie.learning.progress import Progress, Silent
+from mmmie.learning.run import Run
+from mmmie.learning.training import fit
+from mmmie.settings import Recipe
+
+ShowFor = Callable[[Recipe], Progress]
+
+
+def train(
+    recipe_path: str | Path,
+    *,
+    seeds: Sequence[int] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+    runs: str | Path = "runs",
+    resume: bool = False,
+    show: ShowFor = lambda recipe: Silent(),  # noqa: ARG005
+) -> list[Run]:
+    """Trains a recipe file once for each seed, into `runs/<name>/<seed>`; finished runs are kept as they are.
+
+    Where `start_from` names a recipe, its run of the same seed is trained first if it is not there.
+
+    Args:
+        recipe_path: a TOML file.
+        seeds: None: the recipe's own.
+        overrides: dotted key to value, for this recipe alone.
+        runs: the folder of runs.
+        resume: go on with interrupted runs, and keep finished ones.
+        show: progress for a recipe.
+
+    Raises:
+        RecipeError, CorpusError, FeatureError, TrainingError, CheckpointError: see `fit`.
+    """
+    recipe_path = Path(recipe_path)
+    recipe = Recipe.load(recipe_path, dict(overrides or {}))
+    done = []
+    for seed in seeds if seeds is not None else [recipe.training.seed]:
+        seeded = recipe.with_seed(seed)
+        out = Path(runs) / recipe.name / str(seed)
+        if resume and (out / "recipe.json").is_file() and Run.open(out).finished:
+            _same_recipe(Run.open(out), seeded)
+            done.append(Run.open(out))
+            continue
+        start = _start(seeded, recipe_path, Path(runs), show)
+        parts = Corpus.open(seeded.corpus).training()
+        done.append(fit(seeded, parts, out, start=start, resume=resume, progress=show(seeded)))
+    return done
+
+
+def _start(recipe: Recipe, recipe_path: Path, runs: Path, show: ShowFor) -> Run | None:
+    """The run to begin with, trained first where it is a recipe whose run is not there."""
+    if not recipe.start_from:
+        return None
+    named = recipe.start_from.replace("{seed}", str(recipe.training.seed))
+    if not named.endswith(".toml"):
+        start = Run.open(named)
+        if not start.finished:
+            raise CheckpointError(f"start_from: the run {named} is not finished. Go on with it by --resume.")
+        return start
+    before = recipe_path.parent / named
+    if before.resolve() == recipe_path.resolve():
+        raise RecipeError(f"{recipe_path}: start_from names the recipe itself")
+    return train(before, seeds=[recipe.training.seed], runs=runs, resume=True, show=show)[0]
+
+
+def _same_recipe(run: Run, recipe: Recipe) -> None:
+    if run.recipe != recipe:
+        raise CheckpointError(
+            f"the run {run.path} was trained by another version of the recipe '{recipe.name}'. Choose another --runs folder "
+            "or name, or remove it."
+        )

@@ -1,0 +1,52 @@
+"""Scores from a finished run."""
+
+from pathlib import Path
+
+import torch
+
+from mmmie.corpus.batching import Batcher
+from mmmie.corpus.store import Floats, Part
+from mmmie.errors import CheckpointError
+from mmmie.learning.assembly import build, check_contract, sources_of
+from mmmie.learning.checkpoint import checksum, load_weights, take_weights
+from mmmie.learning.run import Run
+from mmmie.learning.validation import scores_of
+from mmmie.models.mmmie import MMMIE
+
+
+def load_model(run: Run, part: Part) -> MMMIE:
+    """The network of a run's best epoch, if the part's features are those it was trained on.
+
+    Raises:
+        CheckpointError: the checkpoint is missing, damaged or incomplete, or does not fit the part.
+    """
+    weights_file = run.path / "checkpoint" / "model.safetensors"
+    if not run.contract or not weights_file.is_file():
+        raise CheckpointError(f"the run {run.path} has no checkpoint. Train it with `mmmie train`.")
+    if checksum(weights_file) != run.contract["sha256"]:
+        raise CheckpointError(f"{weights_file} is not what was trained: its sha256 differs from contract.json's.")
+    model = build(run.recipe, check_contract(run.contract, part, run.recipe))
+    missing = take_weights(model, load_weights(weights_file))
+    if missing:
+        raise CheckpointError(f"{weights_file} lacks {len(missing)} tensors, '{missing[0]}' first. Train again.")
+    return model
+
+
+def predict(run: Run | str | Path, part: Part) -> Floats:
+    """Scores of the rows of a part, in their order.
+
+    Args:
+        run: a run with a checkpoint, or its folder.
+        part: rows of any corpus that has the run's modalities with the same feature fingerprints.
+
+    Returns:
+        (N,) float32, in the range of the labels up to what a regression overshoots.
+
+    Raises:
+        CheckpointError: as `load_model`.
+    """
+    run = run if isinstance(run, Run) else Run.open(run)
+    model = load_model(run, part)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    sources = sources_of(part, run.recipe, tuple(run.contract["modalities"]))
+    return scores_of(model.to(device), Batcher(part, sources, run.recipe.model.context), device)

@@ -1,0 +1,214 @@
+"""Encoders: the inputs of one modality -> one representation for each distinct utterance.
+
+Every encoder gives the mean m(X) and, where the recipe wants a stochastic encoder, its noise s in F = m(X) + s eps. The
+conditional p(f | x) is then known exactly, which is what makes I(X; F) measurable. Shapes: N utterances, G members of a
+group, T steps, D width.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mmmie.corpus.batching import Inputs, SequenceGroup
+from mmmie.features.passages import mean_over_owners
+
+NOISE_FLOOR = 0.02
+NOISE_START = 0.5
+
+
+@dataclass(frozen=True)
+class Representation:
+    """One modality of a batch, encoded."""
+
+    mean_ND: Tensor
+    sample_ND: Tensor
+    """mean + noise * eps; the mean itself where there is no noise."""
+    noise_D: Tensor | None
+    """(D,) standard deviation of the noise, the same for every utterance; None: a deterministic encoder."""
+    present_N: Tensor
+    """(N,) bool."""
+    input_NX: Tensor
+    """(N, X) what the representation was made from, constant with respect to everything that learns."""
+
+
+class Standardise(nn.Module):
+    """Features minus their train mean over their train deviation; constant columns become 0."""
+
+    mean_D: Tensor
+    scale_D: Tensor
+
+    def __init__(self, mean_D: Tensor, deviation_D: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("mean_D", mean_D)
+        self.register_buffer("scale_D", torch.where(deviation_D > 1e-6, 1 / deviation_D.clamp(min=1e-6), 0.0))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return ((values - self.mean_D) * self.scale_D).clamp(-10, 10)
+
+
+class Noise(nn.Module):
+    """The learned (or fixed) standard deviation of the representation's noise, one for each dimension."""
+
+    def __init__(self, width: int, learned: bool) -> None:
+        super().__init__()
+        start = torch.full((width,), NOISE_START - NOISE_FLOOR)
+        self.raw_D = nn.Parameter(torch.log(torch.expm1(start)), requires_grad=learned)
+
+    def forward(self) -> Tensor:
+        return F.softplus(self.raw_D) + NOISE_FLOOR
+
+
+class SequenceEncoder(nn.Module):
+    """Frames of audio or vision, or one vector an utterance: an MLP by frame and attention pooling over real frames.
+
+    With sequences a gated recurrent unit runs between the two; with single vectors what is left is the plain MLP.
+
+    Args:
+        standardise: fitted on train.
+        input_dim: D of the frames.
+        width: of the result.
+        dropout: on the input and within.
+        recurrent: False where each utterance is one vector.
+    """
+
+    def __init__(self, standardise: nn.Module, input_dim: int, width: int, dropout: float, recurrent: bool) -> None:
+        super().__init__()
+        self.standardise = standardise
+        self.frame = nn.Sequential(nn.Dropout(dropout), nn.Linear(input_dim, width), nn.GELU(), nn.Dropout(dropout))
+        self.recurrent = nn.GRU(width, width // 2, batch_first=True, bidirectional=True) if recurrent else None
+        self.attention = nn.Linear(width, 1)
+        self.width = width
+        self.input_dim = input_dim
+
+    def forward(self, inputs: Inputs, num_rows: int) -> tuple[Tensor, Tensor]:
+        """Pooled representations (N, width), and the means of the standardised frames (N, D)."""
+        reference = self.attention.weight
+        pooled = reference.new_zeros(num_rows, self.width)
+        frame_means = reference.new_zeros(num_rows, self.input_dim)
+        for group in inputs.groups:
+            values_GTD = self.standardise(group.values_GTD) * group.mask_GT[..., None]
+            counts_G1 = group.mask_GT.sum(1, keepdim=True).clamp(min=1)
+            frame_means = frame_means.index_copy(0, group.rows_G, values_GTD.sum(1) / counts_G1)
+            pooled = pooled.index_copy(0, group.rows_G, self._pool(values_GTD, group))
+        return pooled, frame_means
+
+    def _pool(self, values_GTD: Tensor, group: SequenceGroup) -> Tensor:
+        states_GTD = self.frame(values_GTD)
+        if self.recurrent is not None:
+            states_GTD = states_GTD + self._run(states_GTD, group.mask_GT)
+        if states_GTD.shape[1] == 1:
+            return states_GTD[:, 0]  # type: ignore[no-any-return]
+        scores_GT = self.attention(states_GTD).squeeze(-1).masked_fill(~group.mask_GT, -1e9)
+        return torch.einsum("gt,gtd->gd", scores_GT.softmax(dim=1), states_GTD)
+
+    def _run(self, states_GTD: Tensor, mask_GT: Tensor) -> Tensor:
+        """The recurrent pass over real frames alone: they are moved to the front, and the result moved back."""
+        assert self.recurrent is not None
+        order_GT = torch.argsort((~mask_GT).long(), dim=1, stable=True)
+        front_GTD = states_GTD.gather(1, order_GT[..., None].expand_as(states_GTD))
+        lengths = mask_GT.sum(1).clamp(min=1).cpu()
+        packed = nn.utils.rnn.pack_padded_sequence(front_GTD, lengths, batch_first=True, enforce_sorted=False)
+        output_GTD, _ = nn.utils.rnn.pad_packed_sequence(
+            self.recurrent(packed)[0], batch_first=True, total_length=states_GTD.shape[1]
+        )
+        back_GT = torch.argsort(order_GT, dim=1)
+        return output_GTD.gather(1, back_GT[..., None].expand_as(output_GTD))
+
+
+class TokenEncoder(nn.Module):
+    """A pretrained text encoder under training: the mean of every hidden layer over the utterance's own tokens.
+
+    Args:
+        network: a Hugging Face encoder; with `top_layers` its embedding layer is replaced, and it reads stored states.
+        width: of one hidden layer.
+        num_states: hidden layers of the whole encoder, the embedding layer included.
+        top_layers: how many layers are trained; None: all.
+        use_bfloat16: compute the network in bfloat16.
+    """
+
+    def __init__(
+        self, network: nn.Module, width: int, num_states: int, top_layers: int | None, use_bfloat16: bool
+    ) -> None:
+        super().__init__()
+        self.network = network if top_layers is None else _upper(network, top_layers)
+        self.state_dim = width
+        self.frozen_dim = 0 if top_layers is None else (num_states - top_layers) * width
+        self.output_dim = num_states * width
+        self.top = top_layers is not None
+        self.use_bfloat16 = use_bfloat16
+
+    def forward(self, inputs: Inputs, num_rows: int) -> Tensor:
+        """(N, num_states * width) float32; 0 where there is no text."""
+        reference = next(self.network.parameters())
+        trained = reference.new_zeros(num_rows, self.output_dim - self.frozen_dim, dtype=torch.float32)
+        counts = reference.new_zeros(num_rows, dtype=torch.float32)
+        for group in inputs.tokens:
+            key = "inputs_embeds" if self.top else "input_ids"
+            with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16):
+                output = self.network(
+                    **{key: group.inputs_GT}, attention_mask=group.mask_GT.long(), output_hidden_states=True
+                )
+            layers = output.hidden_states[1:] if self.top else output.hidden_states
+            sums, tokens = mean_over_owners(torch.cat([x.float() for x in layers], -1), group.owner_GT, num_rows)
+            trained = trained + sums
+            counts = counts + tokens
+        means = trained / counts.clamp(min=1)[:, None]
+        if not self.top:
+            return means
+        assert inputs.frozen_ND is not None
+        return torch.cat([inputs.frozen_ND[:, : self.frozen_dim], means], -1)
+
+
+class _StoredStates(nn.Module):
+    """Stands where the embedding layer was, and hands on the states that were stored."""
+
+    def forward(self, *, inputs_embeds: Tensor, **_: object) -> Tensor:
+        return inputs_embeds
+
+
+def _upper(network: nn.Module, top_layers: int) -> nn.Module:
+    layers = network.encoder.layer  # type: ignore[union-attr]
+    network.encoder.layer = layers[len(layers) - top_layers :]  # type: ignore[union-attr, index, arg-type]
+    network.embeddings = _StoredStates()
+    return network
+
+
+class ModalityEncoder(nn.Module):
+    """One modality of the method: reads the inputs, projects to the common width, and adds the known noise.
+
+    Args:
+        reader: a SequenceEncoder, or a TokenEncoder for text that is trained.
+        read_dim: what the reader gives.
+        width: D of the representation.
+        noise: learned, fixed or none.
+        dropout: on what the reader gives.
+    """
+
+    def __init__(
+        self, reader: SequenceEncoder | TokenEncoder, read_dim: int, width: int, noise: str, dropout: float
+    ) -> None:
+        super().__init__()
+        self.reader = reader
+        self.project: nn.Module
+        if isinstance(reader, TokenEncoder):
+            self.project = nn.Sequential(
+                nn.LayerNorm(read_dim), nn.Dropout(dropout), nn.Linear(read_dim, width), nn.GELU(), nn.Dropout(dropout)
+            )
+        else:
+            self.project = nn.Identity()
+        self.mean = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width, elementwise_affine=False))
+        self.noise = Noise(width, noise == "learned") if noise != "none" else None
+
+    def forward(self, inputs: Inputs, present_N: Tensor, epsilon_ND: Tensor | None) -> Representation:
+        """The representation; without `epsilon_ND` the sample is the mean."""
+        if isinstance(self.reader, TokenEncoder):
+            read = self.reader(inputs, len(present_N))
+            constant = inputs.frozen_ND if inputs.frozen_ND is not None else read.detach()
+        else:
+            read, constant = self.reader(inputs, len(present_N))
+        mean_ND = self.mean(self.project(read))
+        noise_D = self.noise() if self.noise is not None else None
+        sample_ND = mean_ND if noise_D is None or epsilon_ND is None else mean_ND + noise_D * epsilon_ND
+        return Representation(mean_ND, sample_ND, noise_D, present_N, constant)

@@ -1,0 +1,96 @@
+"""MMMIE: encoders, identity embedding, fusion. The mutual-information terms are objectives, not parts of the network.
+
+    Batch -> ModalityEncoder (text, audio, vision) -> Representation, each distinct utterance once
+          -> gathered into windows, identities added -> Fusion -> score
+
+A reconstruction from the abstract of Zheng et al., arXiv:2201.03969; every choice below it is ours.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from mmmie.corpus.batching import Batch
+from mmmie.models.encoders import ModalityEncoder, Representation
+from mmmie.models.fusion import Fusion
+from mmmie.models.identity import IdentityEmbedding
+from mmmie.settings import ModelSettings
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a model says of a batch."""
+
+    score_B: Tensor
+    representations: Mapping[str, Representation]
+    """By modality, of the N distinct utterances."""
+
+
+class MMMIE(nn.Module):
+    """The network from a batch to scores.
+
+    Args:
+        settings: widths, context and identities.
+        encoders: by modality, in the order text, audio, vision.
+        label_centre, label_scale: the train labels' median and mean absolute deviation; the head works in these units.
+    """
+
+    label_centre: Tensor
+    label_scale: Tensor
+
+    def __init__(
+        self,
+        settings: ModelSettings,
+        encoders: Mapping[str, ModalityEncoder],
+        label_centre: float = 0.0,
+        label_scale: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.modalities = tuple(encoders)
+        self.width = settings.width
+        self.encoders = nn.ModuleDict(encoders)
+        self.dropout = nn.Dropout(settings.dropout)
+        self.identity = IdentityEmbedding(settings.identity, 2 * settings.context + 1, len(encoders), settings.width)
+        self.fusion = Fusion(settings.width, settings.fusion_layers, settings.heads, settings.dropout)
+        self.register_buffer("label_centre", torch.tensor(label_centre))
+        self.register_buffer("label_scale", torch.tensor(label_scale))
+
+    def encode(self, batch: Batch, epsilon_MND: Tensor | None = None) -> dict[str, Representation]:
+        """Every modality of every distinct utterance, once. `epsilon_MND` is standard normal noise; None: the means."""
+        return {
+            name: self.encoders[name](
+                batch.inputs[name], batch.present[name], None if epsilon_MND is None else epsilon_MND[m]
+            )
+            for m, name in enumerate(self.modalities)
+        }
+
+    def fuse(self, batch: Batch, samples: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
+        """(B,) scores from representations (N, D) by modality and what of them may be seen (N,)."""
+        place_BU = batch.window_BU.clamp(min=0)
+        real_BU = batch.window_BU >= 0
+        tokens, masks = [], []
+        for m, name in enumerate(self.modalities):
+            token_BUD = self.dropout(samples[name][place_BU])
+            tokens.append(token_BUD + self.identity(batch.role_BU, batch.same_speaker_BU, m))
+            masks.append(real_BU & present[name][place_BU])
+        score_B = self.fusion(torch.stack(tokens, dim=1), torch.stack(masks, dim=1))
+        return score_B * self.label_scale + self.label_centre  # type: ignore[no-any-return]
+
+    def forward(
+        self, batch: Batch, epsilon_MND: Tensor | None = None, visible: Mapping[str, Tensor] | None = None
+    ) -> Prediction:
+        """Scores of a batch.
+
+        Args:
+            batch: see there.
+            epsilon_MND: noise of the stochastic encoders (training, or the sampled reading); None reads the means.
+            visible: by modality (N,) bool, where modality dropout or an attribution hides what is present.
+        """
+        representations = self.encode(batch, epsilon_MND)
+        samples = {name: r.sample_ND for name, r in representations.items()}
+        present = (
+            dict(batch.present) if visible is None else {n: batch.present[n] & visible[n] for n in self.modalities}
+        )
+        return Prediction(self.fuse(batch, samples, present), representations)
