@@ -113,9 +113,9 @@ def test_known_noise_club_of_a_linear_gaussian_encoder(mi_nats, dim):
     values = []
     for seed in range(10):
         generator = torch.Generator().manual_seed(seed)
-        mean_ND = math.sqrt(variance) * torch.randn(2000, dim, generator=generator)
-        sample_ND = mean_ND + torch.randn(2000, dim, generator=generator)
-        values.append(float(known_noise_club(sample_ND, mean_ND, torch.ones(dim)).value))
+        mean_ND = 0.5 * math.sqrt(variance) * torch.randn(2000, dim, generator=generator)
+        sample_ND = mean_ND + 0.5 * torch.randn(2000, dim, generator=generator)
+        values.append(float(known_noise_club(sample_ND, mean_ND, torch.full((dim,), 0.5)).value))
     assert sum(values) / 10 == pytest.approx(known_noise_club_mi(mi_nats, dim), rel=0.03)
 
 

@@ -119,6 +119,8 @@ class FrameSource:
         return torch.from_numpy(values), torch.from_numpy(mask)
 
     def collate(self, rows: Ints, videos: Ints) -> Inputs:  # noqa: ARG002
+        if not len(rows):
+            return Inputs()
         if self._vectors is not None:
             values, mask = self._vectors
             index = torch.from_numpy(rows)
@@ -134,6 +136,8 @@ class FrameSource:
 
 def groups_of_similar_length(lengths: Ints, most: int = MAX_GROUPS) -> list[Ints]:
     """Positions sorted by length and cut into at most `most` groups; groups of nearly one length are joined."""
+    if not len(lengths):
+        return []
     order = np.argsort(lengths, kind="stable")
     pieces = np.array_split(order, min(most, len(order)))
     groups = [pieces[0]]

@@ -17,7 +17,7 @@ LEVEL = 0.05
 FEW_VIDEOS = 20
 """Below this many groups a bootstrap over them is known to give intervals that are too narrow."""
 FEW_SEEDS = 5
-"""With three seeds whose spread outweighs that of the videos, 10 % instead of 5 % of equal systems came out different."""
+"""With three seeds that differ more than the videos do, 10 % instead of 5 % of equal systems came out different."""
 
 
 @dataclass(frozen=True)

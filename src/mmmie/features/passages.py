@@ -43,7 +43,7 @@ def read(
         rows: ascending rows of the part that have text.
         videos: their video codes.
         passage_tokens: 0 reads each row alone. Else stretches of consecutive rows of one video are cut into equal
-            passages of about this many tokens at most (a longer single utterance stays whole).
+            passages of at most this many tokens (a longer single utterance stays whole).
         cls_id, sep_id: the encoder's special tokens.
     """
     if passage_tokens == 0:
@@ -52,14 +52,21 @@ def read(
     breaks = np.flatnonzero((np.diff(rows) != 1) | (np.diff(videos) != 0)) + 1
     for stretch in np.split(rows, breaks):
         costs = np.array([len(token_ids[row]) + 1 for row in stretch])
-        number = max(1, -(-int(costs.sum() + 1) // passage_tokens))
-        middles = np.cumsum(costs) - costs / 2
-        piece_of = np.minimum((middles * number / costs.sum()).astype(int), number - 1)
-        for piece in range(number):
-            members = [int(row) for row in stretch[piece_of == piece]]
-            if members:
-                found.append(_passage(members, token_ids, cls_id, sep_id))
+        for piece in _equal_pieces(costs, passage_tokens):
+            found.append(_passage([int(row) for row in stretch[piece]], token_ids, cls_id, sep_id))
     return found
+
+
+def _equal_pieces(costs: Ints, passage_tokens: int) -> list[Ints]:
+    """Positions cut into the fewest pieces of similar cost that fit, [CLS] included."""
+    middles = np.cumsum(costs) - costs / 2
+    number = max(1, -(-int(costs.sum() + 1) // passage_tokens))
+    while True:
+        piece_of = np.minimum((middles * number / costs.sum()).astype(int), number - 1)
+        sizes, members = np.bincount(piece_of, costs), np.bincount(piece_of)
+        if not ((sizes + 1 > passage_tokens) & (members > 1)).any():
+            return [np.flatnonzero(piece_of == piece) for piece in np.flatnonzero(members)]
+        number += 1
 
 
 def _passage(rows: list[int], token_ids: Sequence[Sequence[int]], cls_id: int, sep_id: int) -> Passage:

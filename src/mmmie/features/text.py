@@ -85,12 +85,26 @@ class TextEncoder:
 
     @property
     def width(self) -> int:
-        return int(self.config["hidden_size"])
+        return self._measure("hidden_size")
 
     @property
     def num_states(self) -> int:
         """Hidden layers, the embedding layer included."""
-        return int(self.config["num_hidden_layers"]) + 1
+        return self._measure("num_hidden_layers") + 1
+
+    @property
+    def max_positions(self) -> int:
+        """Tokens of the longest sequence it reads; RoBERTa and its kin number positions from behind the padding id."""
+        offset = int(self.config.get("pad_token_id") or -1) + 1
+        return self._measure("max_position_embeddings") - offset
+
+    def _measure(self, key: str) -> int:
+        if key not in self.config:
+            raise FeatureError(
+                f"{self.folder / 'config.json'} does not say its {key}: this kind of network "
+                f"({self.config.get('model_type', 'unknown')}) is not read. Take a BERT, RoBERTa, MPNet or the like."
+            )
+        return int(self.config[key])
 
     @cached_property
     def fingerprint(self) -> str:
@@ -120,6 +134,7 @@ class TextEncoder:
                 random is worse than none.
         """
         import transformers
+        from safetensors import SafetensorError
 
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
@@ -127,7 +142,7 @@ class TextEncoder:
             model, report = transformers.AutoModel.from_pretrained(
                 str(self.folder), local_files_only=True, use_safetensors=True, output_loading_info=True
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise FeatureError(f"the text encoder at {self.folder} cannot be loaded: {error}") from None
         missing = [key for key in report["missing_keys"] if "pooler" not in key and "position_ids" not in key]
         if missing:

@@ -94,9 +94,16 @@ def text_source(
 
     Raises:
         FeatureError: the encoder cannot be found or loaded.
-        RecipeError: top layers are to be trained on passages, or more of them than there are.
+        RecipeError: sequences longer than the encoder reads, or top layers to be trained on passages, or more of them
+            than there are.
     """
     encoder = TextEncoder.find(settings)
+    longest = max(settings.max_tokens + 2, settings.passage_tokens)
+    if longest > encoder.max_positions:
+        raise RecipeError(
+            f"text.max_tokens = {settings.max_tokens} and text.passage_tokens = {settings.passage_tokens} make sequences "
+            f"of {longest} tokens with the special ones, but {encoder.name} reads at most {encoder.max_positions}"
+        )
     present = np.array([text is not None for text in part.texts], dtype=np.bool_)
     token_ids = encoder.token_ids([text or "" for text in part.texts])
     tokenizer = encoder.tokenizer

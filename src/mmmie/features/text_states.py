@@ -4,9 +4,11 @@
     CORPUS/text/<encoder fingerprint>/layer<n>-*.safetensors  token states of layer n, to train the layers above it
 
 Entries are found by a key of the token sequence that was read, so that resplits, repeated sentences and interrupted
-runs reuse what is there. Shards are written whole and renamed; they are never changed.
+runs reuse what is there. Shards are named by their keys, written whole and renamed, and never changed: several runs may
+write at once, and any shard may be deleted. What was computed in float32 has `.float32` behind its kind.
 """
 
+import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -66,7 +68,8 @@ class StateStore:
         return result
 
     def _complete(self, kind: str, passages: Sequence[Passage], precision: str, progress: Progress | None) -> "_Found":
-        found = _Found(self.folder, kind)
+        prefix = kind if use_bfloat16(precision, torch.device("cpu")) else f"{kind}.float32"
+        found = _Found(self.folder, prefix)
         missing: dict[bytes, Passage] = {}
         for passage in passages:
             key = passage.keys()[0]
@@ -81,9 +84,10 @@ class StateStore:
         for start in range(0, len(todo), PASSAGES_PER_SHARD):
             part = todo[start : start + PASSAGES_PER_SHARD]
             shard = self._compute(kind, part, model, precision, partial(_report, progress, len(todo)), done)
-            _write(shard, self.folder / f"{kind}-{len(found.shards):04d}.safetensors")
+            name = hashlib.sha256(shard["keys"].numpy().tobytes()).hexdigest()[:16]
+            _write(shard, self.folder / f"{prefix}-{name}.safetensors")
             done += len(part)
-            found = _Found(self.folder, kind)
+            found = _Found(self.folder, prefix)
         return found
 
     def _compute(
@@ -154,12 +158,12 @@ def _token_batches(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
 
 
 class _Found:
-    """The shards of one kind that are there, and where each key lies: (shard, place)."""
+    """The shards of one kind and precision that are there, and where each key lies: (shard, place)."""
 
-    def __init__(self, folder: Path, kind: str) -> None:
+    def __init__(self, folder: Path, prefix: str) -> None:
         self.shards = []
         self.places: dict[bytes, tuple[int, int]] = {}
-        for number, path in enumerate(sorted(folder.glob(f"{kind}-*.safetensors"))):
+        for number, path in enumerate(sorted(folder.glob(f"{prefix}-*.safetensors"))):
             try:
                 shard = safe_open(str(path), framework="pt")
                 keys = shard.get_tensor("keys").numpy().tobytes()

@@ -72,14 +72,21 @@ class Run:
 
     @property
     def corpus_path(self) -> Path:
-        return Path(self.contract["corpus"]["path"])
+        return Path(self._corpus["path"])
 
     @property
     def corpus_fingerprint(self) -> str:
-        return str(self.contract["corpus"]["fingerprint"])
+        return str(self._corpus["fingerprint"])
+
+    @property
+    def _corpus(self) -> dict[str, str]:
+        if "corpus" not in self.contract:
+            raise CheckpointError(f"the run {self.path} has no checkpoint. Train it with `mmmie train`.")
+        return dict(self.contract["corpus"])
 
     @property
     def training_videos(self) -> list[str]:
+        """The videos of train and valid, of the runs that it began with too."""
         return list(json.loads((self.path / "training_videos.json").read_text("utf-8")))
 
     @property

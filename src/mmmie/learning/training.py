@@ -130,6 +130,7 @@ class _Training:
         centre = float(np.median(labels))
         model = build(recipe, self.shapes, centre, max(1e-3, float(np.abs(labels - centre).mean())))
         fit_scalers(model, sources["train"])
+        self.videos_before = set(start.training_videos) if start is not None else set()
         if start is not None:
             _begin_with(model, start, self.shapes)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -297,7 +298,8 @@ class _Training:
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(self.out / "recipe.json", json.loads(self.recipe.model_dump_json()))
         write_json(self.out / "environment.json", environment())
-        write_json(self.out / "training_videos.json", sorted({v for part in self.parts for v in part.videos}))
+        seen = {video for part in self.parts for video in part.videos}
+        write_json(self.out / "training_videos.json", sorted(seen | self.videos_before))
         self._write_status("running")
 
     def _write_status(self, state: str) -> None:

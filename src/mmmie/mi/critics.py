@@ -1,7 +1,9 @@
 """Critics: scores[i, j] = f(x_i, y_j), high where x_i and y_j belong together.
 
-On 1284 pairs (MOSI) an MLP critic is useless after ten epochs: on train it says 4.7 nats for every truth including 0,
-held out -12. The bilinear and the cosine critic stay sane, and are what maximisation uses by default.
+On 1284 pairs (MOSI) of 20 dimensions an MLP critic is useless after ten epochs: on train it says 4.7 nats for every
+truth including 0, held out -12. The bilinear and the cosine critic stay sane, and maximisation uses them by default.
+Width matters as much: between MOSI's text and audio at full width (384 x 73) the bilinear critic, too, says 4.2 on
+train and -2.7 held out after 30 epochs; at 16 x 16 principal components .3 and .07. Believe held-out values only.
 
 N: utterances; X, Y: widths of the two sides; P: width of a projection.
 """
@@ -16,7 +18,7 @@ from torch.nn.functional import normalize
 class BilinearCritic(nn.Module):
     """f(x, y) = x' W y.
 
-    The default: fewest assumptions of scale, and the best held-out values on small corpora.
+    The default: no projection to choose, and the best held-out values on small corpora.
 
     Expects both sides about standardised (behind a LayerNorm, say). W starts small enough for scores of about .1,
     so that the first value is about 0 nats, yet not at 0, so that the first gradient reaches both sides.

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from mmmie.errors import TrainingError
-from mmmie.mi.estimate import Estimate, saturated, standard_error
+from mmmie.mi.estimate import Estimate, Side, saturated, standard_error
 
 CHUNK_ROWS = 1024
 """Rows of the N x N densities held at a time: 1024 x N x 8 bytes, 134 MB for the train split of MOSEI."""
@@ -111,10 +111,10 @@ def leave_one_out(sample_ND: Tensor, mean_ND: Tensor, noise_ND: Tensor) -> Estim
     return sandwich(sample_ND, mean_ND, noise_ND).upper
 
 
-def _mean(terms_N: Tensor, side: str) -> Estimate:
+def _mean(terms_N: Tensor, side: Side) -> Estimate:
     value = terms_N.mean()
     n = len(terms_N)
-    return Estimate(value, "lower" if side == "lower" else "upper", n, saturated(value, n), standard_error(terms_N))
+    return Estimate(value, side, n, saturated(value, n), standard_error(terms_N))
 
 
 def _check(sample_ND: Tensor, mean_ND: Tensor, noise_ND: Tensor) -> None:

@@ -1,0 +1,36 @@
+# The same commands for a person and for .ci/run. Everything is installed into VENV; nothing else is touched.
+VENV ?= .venv
+PYTHON ?= python3
+EDITABLE ?= -e
+BIN := $(VENV)/bin
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-fast check bench
+
+demo: $(VENV)/.has-figures-h5
+	OMP_NUM_THREADS=2 $(BIN)/mmmie demo --out runs/demo
+
+test: $(VENV)/.has-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+test-fast: $(VENV)/.has-dev
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not slow"
+
+check: $(VENV)/.has-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest tests/house
+
+bench: $(VENV)/.has-dev
+	set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
+
+# torch first and by its exact version: a looser wish lets pip choose a build that brings gigabytes of CUDA packages.
+$(VENV)/.has-%: pyproject.toml
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet torch==2.13.0
+	$(BIN)/python -m pip install --quiet $(EDITABLE) '.[$(subst -,$(comma),$*)]'
+	touch $@
+
+comma := ,

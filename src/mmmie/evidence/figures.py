@@ -1,0 +1,155 @@
+"""Figures of runs, as PNG. The one file that imports matplotlib, and only when a figure is asked for."""
+
+from collections.abc import Mapping, Sequence
+from math import ceil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from mmmie.errors import EvidenceError
+from mmmie.evidence.metrics import show
+from mmmie.evidence.predictions import Predictions, replacing
+
+if TYPE_CHECKING:
+    from mmmie.learning.run import Run
+
+TRAIN, VALID, TRUTH = "#8a8f98", "#1f5fa8", "#c0392b"
+"""Grey, blue and red that stay apart in grey print and for colour-blind eyes."""
+
+
+def draw_training(run: "Run", path: str | Path) -> None:
+    """Draws every named term of a run's training over its epochs, on train and on valid.
+
+    Raises:
+        EvidenceError: the run has no finished epoch, matplotlib is not installed, or the file cannot be written.
+    """
+    history = _history(run)
+    epochs = [line["epoch"] + 1 for line in history]
+    names = list(history[0]["train"])
+    columns = min(4, len(names))
+    figure, axes = _canvas(ceil(len(names) / columns), columns, f"{run.name} seed {run.seed}: terms by epoch")
+    for ax, name in zip(axes, names, strict=False):
+        ax.set_title("task" if name == "task" else f"{name} (nats)", fontsize=9)
+        ax.plot(epochs, [line["train"][name] for line in history], color=TRAIN, label="train")
+        measured = [line["valid_information"].get(name, {}) for line in history]
+        if name == "task":
+            ax.plot(epochs, [line["valid"]["mae"] for line in history], color=VALID, label="valid (MAE)")
+        elif all("interval_nats" in m for m in measured):
+            lower, upper = zip(*(m["interval_nats"] for m in measured), strict=True)
+            ax.fill_between(epochs, lower, upper, color=VALID, alpha=0.6, linewidth=1.5, label="valid [L, U]")
+            ax.set_yscale("log")
+        elif all("nats" in m for m in measured):
+            ax.plot(epochs, [m["nats"] for m in measured], color=VALID, label="valid")
+        ax.axvline(run.status["best_epoch"] + 1, color="black", linewidth=0.7, linestyle=":", label="kept epoch")
+        ax.set_xlabel("epoch", fontsize=8)
+        ax.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def draw_information(run: "Run", path: str | Path, true_nats: Mapping[str, float] | None = None) -> None:
+    """Draws what the kept epoch's representations hold on valid: [L, U] of I(X; F), and the bound of each modal pair.
+
+    Args:
+        run: finished.
+        path: where to write the PNG.
+        true_nats: the `true_mi_nats` of a generated corpus: of each pair, which no lower bound on the representations
+            may exceed beyond its own error, and of each modality with the label, which is all the task can use of it.
+
+    Raises:
+        EvidenceError: the run measured no information, matplotlib is not installed, or the file cannot be written.
+    """
+    measured = _history(run)[run.status["best_epoch"]]["valid_information"]
+    intervals = {n.removeprefix("min "): m["interval_nats"] for n, m in measured.items() if "interval_nats" in _dict(m)}
+    pairs = {n.removeprefix("max "): m["nats"] for n, m in measured.items() if "nats" in _dict(m)}
+    if not intervals and not pairs:
+        raise EvidenceError(
+            f"{run.path} measured no mutual information: its encoders have no noise, and no pair a term."
+        )
+    true_nats = true_nats or {}
+    figure, (left, right) = _canvas(1, 2, f"{run.name} seed {run.seed}: mutual information on valid, in nats")
+    left.set_title("input and representation, I(X; F)", fontsize=9)
+    for place, (lower, upper) in enumerate(intervals.values()):
+        left.plot([place, place], [lower, upper], color=VALID, linewidth=8, solid_capstyle="butt", alpha=0.5)
+        left.plot(
+            [place, place], [lower, upper], "_", color=VALID, markersize=22, label=None if place else "measured [L, U]"
+        )
+    _mark(left, list(intervals), {n: true_nats.get(f"label-{n}") for n in intervals}, "true I(X; label)")
+    target = run.recipe.minimise.target_nats
+    if target is not None and run.recipe.minimise.estimator != "none" and intervals:
+        left.axhline(target, color="black", linewidth=0.8, linestyle="--", label="rate target: the most that is left")
+    right.set_title("between modalities, I(F; F')", fontsize=9)
+    right.bar(range(len(pairs)), list(pairs.values()), width=0.5, color=VALID, alpha=0.5, label="lower bound")
+    _mark(right, list(pairs), {n: true_nats.get(n) for n in pairs}, "true I(X; X')")
+    for ax in (left, right):
+        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def draw_predictions(predictions: Predictions, path: str | Path) -> None:
+    """Draws the scores of test against their labels.
+
+    Raises:
+        EvidenceError: no test rows, matplotlib is not installed, or the file cannot be written.
+    """
+    test = predictions.part("test")
+    metrics = test.metrics()
+    low, high = test.origin.label_range
+    title = f"{test.origin.run} seed {test.origin.seed} on {test.origin.corpus}, test"
+    figure, (ax,) = _canvas(1, 1, title)
+    ax.plot([low, high], [low, high], color="black", linewidth=0.8, linestyle=":")
+    ax.scatter(test.labels, test.scores, s=9, alpha=0.5, color=VALID, linewidth=0)
+    ax.set_title(f"n = {metrics.n}, MAE {show('mae', metrics.mae)}, Corr {show('corr', metrics.corr)}", fontsize=9)
+    ax.set_xlabel("label", fontsize=8)
+    ax.set_ylabel("score", fontsize=8)
+    ax.set_xlim(low, high)
+    ax.set_ylim(min(low, float(test.scores.min())), max(high, float(test.scores.max())))
+    _save(figure, path)
+
+
+def _dict(value: Any) -> dict[str, Any]:
+    """`valid_information` holds single numbers beside its terms."""
+    return value if isinstance(value, dict) else {}
+
+
+def _history(run: "Run") -> list[dict[str, Any]]:
+    history = run.history
+    if not history or run.status.get("best_epoch", -1) < 0:
+        raise EvidenceError(f"{run.path} has no finished epoch to draw. Train it with `mmmie train`.")
+    return history
+
+
+def _mark(ax: Any, names: Sequence[str], truth: Mapping[str, float | None], label: str) -> None:
+    known = [(place, truth[name]) for place, name in enumerate(names) if truth[name] is not None]
+    if known:
+        places, values = zip(*known, strict=True)
+        ax.plot(places, values, "D", color=TRUTH, markersize=6, label=label)
+    ax.set_xticks(range(len(names)), names, fontsize=8)
+    ax.set_xlim(-0.6, max(0.6, len(names) - 0.4))
+
+
+def _canvas(rows: int, columns: int, title: str) -> tuple[Any, list[Any]]:
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        raise EvidenceError("figures need matplotlib. Install it with `pip install 'mmmie[figures]'`.") from None
+    side = 4.6 if columns == 1 else 3.0
+    figure = Figure(figsize=(max(5.0, side * columns), 0.4 + 2.6 * rows if columns > 2 else 4.4), layout="constrained")
+    figure.suptitle(title, fontsize=10)
+    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for ax in axes:
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.tick_params(labelsize=8)
+    return figure, axes
+
+
+def _save(figure: Any, path: str | Path) -> None:
+    for ax in figure.axes:
+        if not ax.has_data():
+            ax.set_axis_off()
+    try:
+        Path(path).parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise EvidenceError(f"could not make {Path(path).parent}: {error}") from error
+    with replacing(path) as temporary:
+        figure.savefig(temporary, format="png", dpi=130)
