@@ -3,12 +3,13 @@ VENV ?= .venv
 PYTHON ?= python3
 EDITABLE ?= -e
 BIN := $(VENV)/bin
+comma := ,
 export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-fast check bench
 
 demo: $(VENV)/.has-figures-h5
-	OMP_NUM_THREADS=2 $(BIN)/mmmie demo --out runs/demo
+	$(BIN)/mmmie demo --out runs/demo
 
 test: $(VENV)/.has-dev
 	$(BIN)/python -m pytest -n 2 --dist loadfile
@@ -32,5 +33,3 @@ $(VENV)/.has-%: pyproject.toml
 	$(BIN)/python -m pip install --quiet torch==2.13.0
 	$(BIN)/python -m pip install --quiet $(EDITABLE) '.[$(subst -,$(comma),$*)]'
 	touch $@
-
-comma := ,

@@ -78,7 +78,7 @@ def write_corpus(
     return Corpus.open(path)
 
 
-def write_encoder(folder: Path, kind: str = "bert", layers: int = 3, width: int = 16, seed: int = 0) -> Path:
+def write_encoder(folder: Path, kind: str = "bert", layers: int = 3, width: int = 16, dropout: float = 0.1) -> Path:
     """A random text encoder (bert, roberta or mpnet) with a tokeniser of the words above."""
     import transformers
     from tokenizers import Tokenizer, models, pre_tokenizers
@@ -103,8 +103,10 @@ def write_encoder(folder: Path, kind: str = "bert", layers: int = 3, width: int 
         pad_token_id=1,
         bos_token_id=0,
         eos_token_id=2,
+        hidden_dropout_prob=dropout,
+        attention_probs_dropout_prob=dropout,
     )
-    torch.manual_seed(seed)
+    torch.manual_seed(0)
     model = model_class(config)
     with torch.no_grad():  # as drawn, layers hardly change their input, and a mistake would hide
         for name, parameter in model.named_parameters():
@@ -114,13 +116,13 @@ def write_encoder(folder: Path, kind: str = "bert", layers: int = 3, width: int 
     return folder
 
 
-def make_recipe(corpus: Corpus | Path, **sections: Any) -> Recipe:
-    """A small recipe; sections are merged into its own, other keys replace."""
-    path = corpus.path if isinstance(corpus, Corpus) else corpus
-    return Recipe.parse(recipe_values(path, **sections), "test")
+def make_recipe(corpus: Path, **sections: Any) -> Recipe:
+    """A small recipe of a corpus; see `recipe_values`."""
+    return Recipe.parse(recipe_values(corpus, **sections), "test")
 
 
 def recipe_values(corpus: Path, **sections: Any) -> dict[str, Any]:
+    """What a recipe file would hold; sections are merged into the small recipe's own, other keys replace."""
     values: dict[str, Any] = {
         "name": "tiny",
         "corpus": str(corpus),

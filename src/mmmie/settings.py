@@ -31,6 +31,9 @@ class TextSettings(Settings):
     """How much of the encoder is trained: nothing (features are stored once), the top layers, or all of it."""
     top_layers: int = Field(3, ge=1)
     """With `depth = "top"`: how many layers are trained; the output of the layer below them is stored."""
+    train_embeddings: bool = False
+    """With `depth = "full"`: whether the token embeddings are trained too. They are half of a small encoder's weights,
+    and moving them costs a fifth of every step."""
     passage_tokens: int = Field(0, ge=0)
     """0: each utterance is read alone. Else consecutive utterances of a video are read together in passages of at
     most this many tokens, and each utterance is the mean over its own tokens."""
@@ -78,10 +81,10 @@ class MaximisationSettings(Settings):
 
     estimator: Literal["infonce", "jsd", "barber_agakov", "none"] = "infonce"
     critic: Literal["bilinear", "cosine", "mlp"] = "bilinear"
-    gradient_share: float | None = Field(0.2, gt=0)
-    """Weight the terms so that their gradient at the representations has at most this share of the task's norm."""
+    gradient_share: float | None = Field(0.02, gt=0)
+    """Weigh the terms so that their gradient at the representations has at most this share of the task's norm."""
     weight: float | None = Field(None, ge=0)
-    """A fixed weight per nat; set it together with `gradient_share = 0`-less recipes (see `method = "paper"`)."""
+    """A fixed weight per nat, in place of `gradient_share`."""
     warmup: float = Field(0.1, ge=0, le=1)
     """Share of all steps over which the weight rises from 0."""
     negatives: Literal["all", "across_videos", "within_video"] = "all"
@@ -109,6 +112,9 @@ class MinimisationSettings(Settings):
     weight: float = Field(0.01, ge=0)
     """The fixed weight per nat, or the lambda from which dual ascent starts."""
     weight_max: float = Field(1.0, gt=0)
+    gradient_share: float | None = Field(0.2, gt=0)
+    """Hold each weight down so that the term's gradient at the representations has at most this share of the task's
+    norm: an untrained encoder carries a hundred nats, and would learn nothing else. None: no such limit."""
     rate: float = Field(0.02, gt=0)
     """Step of log lambda in dual ascent."""
     warmup: float = Field(0.0, ge=0, le=1)
@@ -148,7 +154,7 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     "paper": {
         "model": {"noise": "none"},
         "maximise": {"gradient_share": None, "weight": 0.05},
-        "minimise": {"estimator": "vclub", "target_nats": None, "weight": 0.01},
+        "minimise": {"estimator": "vclub", "target_nats": None, "weight": 0.01, "gradient_share": None},
     },
 }
 """The two readings of the abstract, as defaults under a recipe's own keys; neither is known to be the authors'."""

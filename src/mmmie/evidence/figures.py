@@ -36,7 +36,10 @@ def draw_training(run: "Run", path: str | Path) -> None:
         elif all("interval_nats" in m for m in measured):
             lower, upper = zip(*(m["interval_nats"] for m in measured), strict=True)
             ax.fill_between(epochs, lower, upper, color=VALID, alpha=0.6, linewidth=1.5, label="valid [L, U]")
-            ax.set_yscale("log")
+            ax.set_yscale("log", subs=[2, 5])
+            for axis_formatter in (ax.yaxis.set_major_formatter, ax.yaxis.set_minor_formatter):
+                axis_formatter(lambda nats, _: f"{nats:g}")
+            ax.tick_params(which="minor", labelsize=8)
         elif all("nats" in m for m in measured):
             ax.plot(epochs, [m["nats"] for m in measured], color=VALID, label="valid")
         ax.axvline(run.status["best_epoch"] + 1, color="black", linewidth=0.7, linestyle=":", label="kept epoch")
@@ -68,19 +71,21 @@ def draw_information(run: "Run", path: str | Path, true_nats: Mapping[str, float
     figure, (left, right) = _canvas(1, 2, f"{run.name} seed {run.seed}: mutual information on valid, in nats")
     left.set_title("input and representation, I(X; F)", fontsize=9)
     for place, (lower, upper) in enumerate(intervals.values()):
-        left.plot([place, place], [lower, upper], color=VALID, linewidth=8, solid_capstyle="butt", alpha=0.5)
-        left.plot(
-            [place, place], [lower, upper], "_", color=VALID, markersize=22, label=None if place else "measured [L, U]"
+        label = None if place else "measured [L, U]"
+        left.plot([place, place], [lower, upper], "_-", color=VALID, markersize=22, label=label)
+        left.annotate(
+            f"[{lower:.2f}, {upper:.2f}]", (place, upper), (0, 4), textcoords="offset points", ha="center", fontsize=7
         )
     _mark(left, list(intervals), {n: true_nats.get(f"label-{n}") for n in intervals}, "true I(X; label)")
     target = run.recipe.minimise.target_nats
     if target is not None and run.recipe.minimise.estimator != "none" and intervals:
-        left.axhline(target, color="black", linewidth=0.8, linestyle="--", label="rate target: the most that is left")
+        left.axhline(target, color="black", linewidth=0.8, linestyle="--", label="rate target")
     right.set_title("between modalities, I(F; F')", fontsize=9)
     right.bar(range(len(pairs)), list(pairs.values()), width=0.5, color=VALID, alpha=0.5, label="lower bound")
     _mark(right, list(pairs), {n: true_nats.get(n) for n in pairs}, "true I(X; X')")
     for ax in (left, right):
-        ax.set_ylim(bottom=min(0.0, ax.get_ylim()[0]))
+        low, high = ax.get_ylim()
+        ax.set_ylim(min(0.0, low), 1.25 * high)  # room for the legend
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=7, frameon=False)
     _save(figure, path)

@@ -87,8 +87,11 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
         reader: SequenceEncoder | TokenEncoder
         if name == "text" and recipe.text.depth != "frozen":
             text = TextEncoder.find(recipe.text)
+            network = text.load()
+            if not recipe.text.train_embeddings:
+                network.embeddings.requires_grad_(False)
             reader = TokenEncoder(
-                text.load(),
+                network,
                 text.width,
                 text.num_states,
                 recipe.text.top_layers if recipe.text.depth == "top" else None,

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Batch
 from mmmie.learning.assembly import Shape
 from mmmie.mi.conditional import GaussianConditional
-from mmmie.mi.critics import BilinearCritic, CosineCritic, MLPCritic
+from mmmie.mi.critics import CRITICS
 from mmmie.mi.diagnostics import mean_share, trace_covariance
 from mmmie.mi.estimate import Estimate
 from mmmie.mi.lower_bounds import barber_agakov, donsker_varadhan, infonce, jsd_loss
@@ -29,7 +29,6 @@ from mmmie.models.encoders import Representation
 from mmmie.models.mmmie import Prediction
 from mmmie.settings import MaximisationSettings, MinimisationSettings, Recipe
 
-CRITICS = {"bilinear": BilinearCritic, "cosine": CosineCritic, "mlp": MLPCritic}
 Q_LEARNING_RATE = 2e-3
 Q_STEPS = 2
 RATIO_EVERY = 8
@@ -78,9 +77,20 @@ class Objective(nn.Module):
         task = Term("task", (prediction.score_B - batch.label_B).abs().mean(), 1.0)
         tokens = prediction.representations
         maximised = self.maximise(tokens, batch.video_N, step)
-        if maximised and self.maximise.settings.gradient_share is not None and step % RATIO_EVERY == 0:
-            self.maximise.balance(task.value, [t for t in maximised if not t.saturated], tokens.values())
-        return (task, *maximised, *self.minimise(tokens, step))
+        minimised = self.minimise(tokens, step)
+        if self.training and step % RATIO_EVERY == 0 and task.value.requires_grad:
+            means = [r.mean_ND for r in tokens.values()]
+            task_norm = _gradient_norm(task.value, means)
+            self.maximise.balance(task_norm, [t for t in maximised if not t.saturated], means)
+            self.minimise.balance(task_norm, minimised, means)
+        return (task, *maximised, *minimised)
+
+    @property
+    def ratios(self) -> dict[str, float]:
+        """Norm of the task's gradient at the representations over that of the terms', per unit of weight."""
+        return {"max": float(self.maximise.ratio)} | {
+            f"min {name}": float(ratio) for name, ratio in self.minimise.ratios.items()
+        }
 
     def learn_q(self, representations: Mapping[str, Representation]) -> None:
         """The steps of vCLUB's learned q, which has an optimizer of its own."""
@@ -146,7 +156,8 @@ class _Maximisation(nn.Module):
     def weight(self, pair: str, step: int) -> float:
         """Per nat: the fixed one, or the share of the task's gradient; rising over the warm-up."""
         settings = self.settings
-        full = settings.weight if settings.weight is not None else float(self.ratio)
+        share = settings.gradient_share
+        full = (settings.weight or 0.0) if share is None else share * float(self.ratio)
         return full * settings.scale.get(pair, 1.0) * min(1.0, (step + 1) / self.warmup_steps)
 
     def forward(self, representations: Mapping[str, Representation], video_N: Tensor, step: int) -> list[Term]:
@@ -157,7 +168,7 @@ class _Maximisation(nn.Module):
                 continue
             x_ND, y_ND = representations[m].sample_ND[both], representations[n].sample_ND[both]
             if self.settings.shuffle_pairs:
-                y_ND = y_ND.roll(1 + len(both) // 2, 0)
+                y_ND = y_ND.roll(len(both) // 2, 0)
             name = f"{m}-{n}"
             estimate, loss = self._bound(name, x_ND, y_ND, video_N[both])
             if estimate is not None:
@@ -179,16 +190,11 @@ class _Maximisation(nn.Module):
             return donsker_varadhan(scores_NN, negatives_NN), jsd_loss(scores_NN, negatives_NN)
         return infonce(scores_NN, negatives_NN), None
 
-    def balance(self, task: Tensor, terms: list[Term], representations: Iterable[Representation]) -> None:
-        """Moves the weight towards the asked share of the task's gradient norm at the representations."""
-        samples = [r.sample_ND for r in representations if r.sample_ND.requires_grad]
-        if not (terms and self.training and samples and task.requires_grad and self.settings.gradient_share):
-            return
-        values = [t.value if t.loss is None else -t.loss for t in terms] or [task.new_zeros((), requires_grad=True)]
-        own = _gradient_norm(torch.stack(values).sum(), samples)
-        if own > 0:
-            target = self.settings.gradient_share * _gradient_norm(task, samples) / own
-            self.ratio.fill_(target if self.ratio == 0 else 0.9 * float(self.ratio) + 0.1 * target)
+    def balance(self, task_norm: float, terms: list[Term], means: list[Tensor]) -> None:
+        """Follows how strong the task's gradient is against that of all terms together."""
+        if terms and self.settings.gradient_share is not None:
+            total = torch.stack([t.value if t.loss is None else -t.loss for t in terms]).sum()
+            _follow(self.ratio, task_norm, _gradient_norm(total, means))
 
 
 class _Minimisation(nn.Module):
@@ -212,10 +218,9 @@ class _Minimisation(nn.Module):
         self.q = nn.ModuleDict(
             {name: GaussianConditional(shapes[name].input_dim, width) for name in names if kind == "vclub"}
         )
-        self.open_gates = nn.ParameterDict(
-            {name: nn.Parameter(torch.tensor(0.0), requires_grad=False) for name in self.q}
-        )
+        self.open_gates = nn.ParameterDict({name: _scalar(0.0) for name in self.q})
         self.q_optimizer = torch.optim.Adam(self.q.parameters(), Q_LEARNING_RATE) if len(self.q) else None
+        self.ratios = nn.ParameterDict({name: _scalar(0.0) for name in names})
         self.controllers = nn.ModuleDict()
         if settings.target_nats is not None:
             visible = batch_utterances if kind == "leave_one_out" else None
@@ -266,8 +271,16 @@ class _Minimisation(nn.Module):
                 controller.update(estimate.value)
         if name in self.q and not float(self.open_gates[name]):
             return 0.0
+        if self.settings.gradient_share is not None:
+            weight = min(weight, self.settings.gradient_share * float(self.ratios[name]))
         ramp = min(1.0, (step + 1) / self.warmup_steps)
         return weight * self.settings.scale.get(name, 1.0) * ramp  # type: ignore[call-overload, no-any-return]
+
+    def balance(self, task_norm: float, terms: list[Term], means: list[Tensor]) -> None:
+        """Follows how strong the task's gradient is against that of each term."""
+        if self.settings.gradient_share is not None:
+            for term in terms:
+                _follow(self.ratios[term.name.removeprefix("min ")], task_norm, _gradient_norm(term.value, means))
 
     def learn_q(self, representations: Mapping[str, Representation]) -> None:
         if self.q_optimizer is None:
@@ -295,6 +308,19 @@ class _Minimisation(nn.Module):
         value = float(barber_agakov(q.log_prob(x_NX, y_ND), q.log_marginal(y_ND)).value)
         self.open_gates[name].fill_(float(value > 0))
         return {"q_barber_agakov": value, "vclub": float(vclub(q, x_NX, y_ND).value), "gate_open": value > 0}
+
+
+def _scalar(value: float) -> nn.Parameter:
+    """A number that is saved with the module, and not trained."""
+    return nn.Parameter(torch.tensor(value, dtype=torch.float64), requires_grad=False)
+
+
+@torch.no_grad()
+def _follow(ratio: Tensor, task_norm: float, own_norm: float) -> None:
+    """Moving average of task_norm / own_norm, beginning with its first value."""
+    if own_norm > 0:
+        now = task_norm / own_norm
+        ratio.fill_(now if float(ratio) == 0 else 0.9 * float(ratio) + 0.1 * now)
 
 
 def _gradient_norm(value: Tensor, samples: list[Tensor]) -> float:

@@ -46,16 +46,17 @@ def join() -> Processes:
 
 
 def gather(representation: Representation, shares: Sequence[Tensor], present_N: Tensor) -> Representation:
-    """The representations of all processes, in the order of the batch; gradients find their way back.
+    """The means of all processes, in the order of the batch; gradients find their way back. Noise is drawn after it.
 
     Args:
         representation: of this process' share.
         shares: for each process the positions in N that it encoded.
         present_N: of the whole batch.
     """
+    mean_ND = _gather(representation.mean_ND, shares)
     return Representation(
-        mean_ND=_gather(representation.mean_ND, shares),
-        sample_ND=_gather(representation.sample_ND, shares),
+        mean_ND=mean_ND,
+        sample_ND=mean_ND,
         noise_D=representation.noise_D,
         present_N=present_N,
         input_NX=_gather(representation.input_NX, shares),

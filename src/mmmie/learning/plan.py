@@ -73,6 +73,6 @@ def _start(recipe: Recipe, recipe_path: Path, runs: Path, show: ShowFor) -> Run 
 def _same_recipe(run: Run, recipe: Recipe) -> None:
     if run.recipe != recipe:
         raise CheckpointError(
-            f"the run {run.path} was trained by another version of the recipe '{recipe.name}'. Choose another --runs folder "
-            "or name, or remove it."
+            f"the run {run.path} was trained by another version of the recipe '{recipe.name}'. Choose another --runs "
+            "folder or name, or remove it."
         )

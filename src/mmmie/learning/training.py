@@ -28,7 +28,7 @@ from mmmie.learning.optimizing import learning_rate_factor, make_optimizer
 from mmmie.learning.progress import Progress, Silent
 from mmmie.learning.run import Run, environment, write_json
 from mmmie.learning.validation import Validation, validate
-from mmmie.models.mmmie import MMMIE, Prediction
+from mmmie.models.mmmie import MMMIE, Prediction, with_noise
 from mmmie.settings import Recipe
 
 
@@ -66,7 +66,7 @@ def fit(
     Raises:
         TrainingError: the splits share videos, a rate that the batch cannot resolve, or a non-finite value (with term,
             utterances and epoch).
-        CheckpointError: `out` holds a run already, or there is nothing to resume.
+        CheckpointError: `out` holds a run already, or one of another recipe, or there is nothing to resume.
     """
     return _Training(recipe, parts, Path(out), start, resume, progress or Silent()).run()
 
@@ -88,12 +88,12 @@ class _Step(nn.Module):
         device = batch.rows_N.device
         epsilon_MND = torch.randn(len(names), rows, self.model.width, generator=chance).to(device)
         visible = _modality_dropout(batch, names, settings.modality_dropout, chance)
-        mine = batch.shares[self.processes.rank]
-        representations = self.model.encode(batch, epsilon_MND[:, mine])
+        representations = self.model.encode(batch, self.processes.rank)
         if self.processes.count > 1:
             representations = {
                 name: parallel.gather(r, batch.shares, batch.present[name]) for name, r in representations.items()
             }
+        representations = with_noise(representations, epsilon_MND)
         samples = {name: r.sample_ND for name, r in representations.items()}
         prediction = Prediction(self.model.fuse(batch, samples, visible), representations)
         terms = self.objective(prediction, batch, step)
@@ -115,7 +115,7 @@ class _Training:
         _check_parts(parts)
         settings = recipe.training
         state = out / "state.safetensors"
-        _check_folder(out, resume)
+        _check_folder(out, resume, recipe)
         modalities = modalities_of(recipe, parts.train)
         if not modalities:
             raise TrainingError(f"{parts.train.corpus.path} holds neither text nor features to train on")
@@ -267,7 +267,7 @@ class _Training:
             "seconds": round(journal.seconds, 3),
             "train": train,
             "weights": weights,
-            "gradient_ratio": float(self.objective.maximise.ratio),
+            "gradient_ratios": self.objective.ratios,
             "valid": {"mae": validation.mae, "mae_sampled": validation.mae_sampled, "corr": validation.corr},
             "valid_information": validation.information,
         }
@@ -340,9 +340,8 @@ class _Training:
 def _modality_dropout(batch: Batch, names: tuple[str, ...], rate: float, chance: torch.Generator) -> dict[str, Tensor]:
     """By modality (N,) what may be seen: each present modality hidden at `rate`, unless it were the last."""
     present = torch.stack([batch.present[name] for name in names])
-    kept = present & (torch.rand(present.shape, generator=chance).to(present.device) >= rate)
-    lost = ~kept.any(0)
-    kept[:, lost] = present[:, lost]
+    draw = torch.rand(present.shape, generator=chance).to(present.device).masked_fill(~present, -1)
+    kept = present & ((draw >= rate) | (draw == draw.max(0).values))
     return dict(zip(names, kept, strict=True))
 
 
@@ -354,13 +353,18 @@ def _check_parts(parts: TrainingParts) -> None:
         raise TrainingError(f"the video '{min(shared)}' is in train and valid; context would leak between them")
 
 
-def _check_folder(out: Path, resume: bool) -> None:
+def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
     if not (out / "recipe.json").is_file():
         return
     if not resume:
         raise CheckpointError(f"{out} holds a run already. Go on with --resume, choose another --out, or remove it.")
     if Run.open(out).finished:
         raise CheckpointError(f"the run {out} is finished; there is nothing to resume")
+    if Run.open(out).recipe != recipe:
+        raise CheckpointError(
+            f"the run {out} was begun by another version of the recipe '{recipe.name}'. Go on with that version, or "
+            "choose another --runs folder or name."
+        )
 
 
 def _begin_with(model: MMMIE, start: Run, shapes: Mapping[str, Any]) -> None:

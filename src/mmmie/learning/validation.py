@@ -11,7 +11,7 @@ from mmmie.corpus.batching import Batch, Batcher
 from mmmie.corpus.store import Floats
 from mmmie.learning.objective import Objective
 from mmmie.models.encoders import Representation
-from mmmie.models.mmmie import MMMIE
+from mmmie.models.mmmie import MMMIE, with_noise
 from mmmie.settings import Recipe
 
 READING_SEED = 20220110
@@ -40,7 +40,7 @@ def validate(model: MMMIE, objective: Objective, batcher: Batcher, recipe: Recip
     for targets in batcher.in_order(max(recipe.training.batch_utterances, 128)):
         batch = batcher.batch(targets).to(device)
         epsilon_MND = torch.randn(len(model.modalities), len(batch.rows_N), model.width, generator=chance).to(device)
-        representations = model.encode(batch, epsilon_MND)
+        representations = with_noise(model.encode(batch), epsilon_MND)
         scores.append(model.fuse(batch, {n: r.mean_ND for n, r in representations.items()}, batch.present))
         sampled.append(model.fuse(batch, {n: r.sample_ND for n, r in representations.items()}, batch.present))
         labels.append(batch.label_B)

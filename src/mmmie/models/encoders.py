@@ -5,13 +5,14 @@ conditional p(f | x) is then known exactly, which is what makes I(X; F) measurab
 group, T steps, D width.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mmmie.corpus.batching import Inputs, SequenceGroup
+from mmmie.errors import RecipeError
 from mmmie.features.passages import mean_over_owners
 
 NOISE_FLOOR = 0.02
@@ -31,6 +32,12 @@ class Representation:
     """(N,) bool."""
     input_NX: Tensor
     """(N, X) what the representation was made from, constant with respect to everything that learns."""
+
+    def sampled(self, epsilon_ND: Tensor) -> "Representation":
+        """The same with its noise drawn: epsilon is standard normal. Without noise nothing changes."""
+        if self.noise_D is None:
+            return self
+        return replace(self, sample_ND=self.mean_ND + self.noise_D * epsilon_ND)
 
 
 class Standardise(nn.Module):
@@ -151,9 +158,9 @@ class TokenEncoder(nn.Module):
                     **{key: group.inputs_GT}, attention_mask=group.mask_GT.long(), output_hidden_states=True
                 )
             layers = output.hidden_states[1:] if self.top else output.hidden_states
-            sums, tokens = mean_over_owners(torch.cat([x.float() for x in layers], -1), group.owner_GT, num_rows)
-            trained = trained + sums
-            counts = counts + tokens
+            sums, tokens = zip(*(mean_over_owners(x, group.owner_GT, num_rows) for x in layers), strict=True)
+            trained = trained + torch.cat(sums, -1)
+            counts = counts + tokens[0]
         means = trained / counts.clamp(min=1)[:, None]
         if not self.top:
             return means
@@ -169,8 +176,13 @@ class _StoredStates(nn.Module):
 
 
 def _upper(network: nn.Module, top_layers: int) -> nn.Module:
-    layers = network.encoder.layer  # type: ignore[union-attr]
-    network.encoder.layer = layers[len(layers) - top_layers :]  # type: ignore[union-attr, index, arg-type]
+    layers = getattr(getattr(network, "encoder", None), "layer", None)
+    if layers is None:
+        raise RecipeError(
+            f"the layers of a {type(network).__name__} are not where BERT and its kin have them, and its top ones cannot "
+            "be trained alone. Set text.depth = 'full' or 'frozen'."
+        )
+    network.encoder.layer = layers[len(layers) - top_layers :]  # type: ignore[union-attr]
     network.embeddings = _StoredStates()
     return network
 
@@ -201,8 +213,8 @@ class ModalityEncoder(nn.Module):
         self.mean = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width, elementwise_affine=False))
         self.noise = Noise(width, noise == "learned") if noise != "none" else None
 
-    def forward(self, inputs: Inputs, present_N: Tensor, epsilon_ND: Tensor | None) -> Representation:
-        """The representation; without `epsilon_ND` the sample is the mean."""
+    def forward(self, inputs: Inputs, present_N: Tensor) -> Representation:
+        """The representation, its sample being its mean until noise is drawn."""
         if isinstance(self.reader, TokenEncoder):
             read = self.reader(inputs, len(present_N))
             constant = inputs.frozen_ND if inputs.frozen_ND is not None else read.detach()
@@ -210,5 +222,4 @@ class ModalityEncoder(nn.Module):
             read, constant = self.reader(inputs, len(present_N))
         mean_ND = self.mean(self.project(read))
         noise_D = self.noise() if self.noise is not None else None
-        sample_ND = mean_ND if noise_D is None or epsilon_ND is None else mean_ND + noise_D * epsilon_ND
-        return Representation(mean_ND, sample_ND, noise_D, present_N, constant)
+        return Representation(mean_ND, mean_ND, noise_D, present_N, constant)

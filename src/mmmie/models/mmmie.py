@@ -57,14 +57,10 @@ class MMMIE(nn.Module):
         self.register_buffer("label_centre", torch.tensor(label_centre))
         self.register_buffer("label_scale", torch.tensor(label_scale))
 
-    def encode(self, batch: Batch, epsilon_MND: Tensor | None = None) -> dict[str, Representation]:
-        """Every modality of every distinct utterance, once. `epsilon_MND` is standard normal noise; None: the means."""
-        return {
-            name: self.encoders[name](
-                batch.inputs[name], batch.present[name], None if epsilon_MND is None else epsilon_MND[m]
-            )
-            for m, name in enumerate(self.modalities)
-        }
+    def encode(self, batch: Batch, rank: int = 0) -> dict[str, Representation]:
+        """Every modality of every distinct utterance that process `rank` encodes, once; noise is not drawn yet."""
+        mine = batch.shares[rank]
+        return {name: self.encoders[name](batch.inputs[name], batch.present[name][mine]) for name in self.modalities}
 
     def fuse(self, batch: Batch, samples: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
         """(B,) scores from representations (N, D) by modality and what of them may be seen (N,)."""
@@ -88,9 +84,16 @@ class MMMIE(nn.Module):
             epsilon_MND: noise of the stochastic encoders (training, or the sampled reading); None reads the means.
             visible: by modality (N,) bool, where modality dropout or an attribution hides what is present.
         """
-        representations = self.encode(batch, epsilon_MND)
+        representations = self.encode(batch)
+        if epsilon_MND is not None:
+            representations = with_noise(representations, epsilon_MND)
         samples = {name: r.sample_ND for name, r in representations.items()}
         present = (
             dict(batch.present) if visible is None else {n: batch.present[n] & visible[n] for n in self.modalities}
         )
         return Prediction(self.fuse(batch, samples, present), representations)
+
+
+def with_noise(representations: Mapping[str, Representation], epsilon_MND: Tensor) -> dict[str, Representation]:
+    """Representations with their noise drawn; `epsilon_MND` is standard normal, modalities in their order."""
+    return {name: r.sampled(epsilon_MND[m]) for m, (name, r) in enumerate(representations.items())}
