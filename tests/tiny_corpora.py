@@ -73,7 +73,9 @@ def write_corpus(
                         if holes and number % 11 in (3, 5):
                             said = None if number % 11 == 3 else ""
                     speaker = (f"s{split}{video}", None, "guest")[(index + video) % 3]
-                    writer.add(Utterance(f"{split}{video:02d}", index, split, label, speaker=speaker, text=said), frames)
+                    writer.add(
+                        Utterance(f"{split}{video:02d}", index, split, label, speaker=speaker, text=said), frames
+                    )
                     number += 1
     return Corpus.open(path)
 

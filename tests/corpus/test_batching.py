@@ -9,7 +9,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tiny_corpora import AUDIO_DIM, write_corpus
 
 from mmmie.corpus.batching import (
     MAX_GROUPS,
@@ -22,6 +21,7 @@ from mmmie.corpus.batching import (
 )
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
 from mmmie.corpus.store import Corpus, CorpusWriter, Frames, Part
+from tiny_corpora import AUDIO_DIM, write_corpus
 
 
 @dataclass(frozen=True)
@@ -114,7 +114,7 @@ def test_every_batch(lengths: list[int], context: int, processes: int, data: st.
 def _check_shares(batch: Batch, processes: int) -> None:
     shares = [share.tolist() for share in batch.shares]
     assert len(shares) == processes
-    assert sorted(sum(shares, [])) == list(range(len(batch.rows_N)))
+    assert sorted(position for share in shares for position in share) == list(range(len(batch.rows_N)))
     rows, videos = batch.rows_N.numpy(), batch.video_N.numpy()
     owner = {position: rank for rank, share in enumerate(shares) for position in share}
     for left in range(len(rows) - 1):

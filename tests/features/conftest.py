@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+
 from tiny_corpora import write_encoder
 
 

@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_corpora import write_encoder
 
 from mmmie.errors import FeatureError
 from mmmie.features.text import TextEncoder, clean, use_bfloat16
 from mmmie.settings import TextSettings
+from tiny_corpora import write_encoder
 
 
 def find(folder: Path | str, **more: int) -> TextEncoder:

@@ -5,7 +5,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_corpora import write_corpus, write_encoder
 
 from mmmie.corpus.batching import Batcher
 from mmmie.corpus.resplit import ResplitSettings, resplit
@@ -15,6 +14,7 @@ from mmmie.features.text import TextEncoder
 from mmmie.features.text_sources import FrozenText, TopText, TrainedText, text_source
 from mmmie.models.encoders import TokenEncoder
 from mmmie.settings import TextSettings
+from tiny_corpora import write_corpus, write_encoder
 
 HALF = 4e-3
 """Relative rounding of stored float16 means and, through two layers, of stored bfloat16 states."""
@@ -148,7 +148,7 @@ def test_an_encoder_whose_layers_are_elsewhere_cannot_train_its_top(part: Part, 
     network = found.load()
     network.encoder.blocks = network.encoder.layer
     del network.encoder.layer
-    with pytest.raises(RecipeError, match="text.depth = 'full'"):
+    with pytest.raises(RecipeError, match=r"text\.depth = 'full'"):
         TokenEncoder(network, found.width, found.num_states, 1, use_bfloat16=False)
 
 

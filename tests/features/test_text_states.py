@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tiny_corpora import FILLERS, GOOD
 
 from mmmie.errors import FeatureError
 from mmmie.features import text_states
@@ -14,6 +13,7 @@ from mmmie.features.passages import Passage, read
 from mmmie.features.text import TextEncoder
 from mmmie.features.text_states import StateStore
 from mmmie.settings import TextSettings
+from tiny_corpora import FILLERS, GOOD
 
 HALF = 2e-3
 """Relative rounding of what is stored in float16: 2^-11, on sums of cancelling values."""
@@ -79,9 +79,7 @@ def test_layers_above_stored_states_give_the_networks_own(found: TextEncoder, tm
         torch.testing.assert_close(stored.float(), output.hidden_states[1][0], rtol=2**-8, atol=1e-6)
 
 
-def test_what_is_stored_is_not_computed_again(
-    found: TextEncoder, tmp_path: Path, loads: Callable[[], int]
-) -> None:
+def test_what_is_stored_is_not_computed_again(found: TextEncoder, tmp_path: Path, loads: Callable[[], int]) -> None:
     passages = passages_of(found, sentences(20))
     store = StateStore(tmp_path, found)
     first = store.means(passages, "float32")
@@ -167,9 +165,7 @@ def test_a_damaged_shard_is_refused_by_name_and_recomputed_once_deleted(
     ask()
 
 
-def test_two_computing_at_once_lose_nothing(
-    found: TextEncoder, tmp_path: Path, loads: Callable[[], int]
-) -> None:
+def test_two_computing_at_once_lose_nothing(found: TextEncoder, tmp_path: Path, loads: Callable[[], int]) -> None:
     """One begins, another of other sentences comes and goes before it writes."""
     mine, theirs = passages_of(found, sentences(6, 1)), passages_of(found, sentences(9, 2))
     other = StateStore(tmp_path, found)
@@ -192,7 +188,7 @@ def test_a_full_disk_leaves_nothing(found: TextEncoder, tmp_path: Path, monkeypa
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(text_states, "save_file", full)
-    with pytest.raises(FeatureError, match="could not store text features.*No space left"):
+    with pytest.raises(FeatureError, match=r"could not store text features.*No space left"):
         StateStore(tmp_path, found).means(passages_of(found, sentences(3)), "float32")
     assert list(tmp_path.iterdir()) == []
 

@@ -56,7 +56,8 @@ def test_every_term_is_logged_and_no_pair_is_said_to_share_more_than_it_does(mad
         assert 0 < kept["valid_information"][f"max {pair}"]["nats"] < truth[pair]
     for modality in ("text", "audio", "vision"):
         lower, upper = kept["valid_information"][f"min {modality}"]["interval_nats"]
-        assert lower <= upper < run.recipe.minimise.target_nats
+        assert lower <= upper < 1.25 * run.recipe.minimise.target_nats  # ten epochs need not arrive exactly
+        assert run.history[0]["train"][f"min {modality}"] > 2 * run.recipe.minimise.target_nats
 
 
 def test_the_test_split_was_opened_once_by_each_run(made):

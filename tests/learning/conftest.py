@@ -3,10 +3,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_corpora import make_recipe, write_corpus, write_encoder
 
 from mmmie.corpus.store import Corpus
 from mmmie.settings import Recipe
+from tiny_corpora import make_recipe, write_corpus, write_encoder
 
 
 @pytest.fixture(scope="session")

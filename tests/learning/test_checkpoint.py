@@ -9,6 +9,7 @@ from torch import nn
 from mmmie.errors import CheckpointError
 from mmmie.learning import checkpoint
 from mmmie.learning.checkpoint import load_state, load_weights, save_checkpoint, save_state, take_weights
+from mmmie.learning.run import write_json, write_whole
 
 
 def trained() -> tuple[nn.Module, torch.optim.Optimizer]:
@@ -87,6 +88,23 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(checkpoint, "save_file", full)
-    with pytest.raises(CheckpointError, match="could not write .*No space left"):
+    with pytest.raises(CheckpointError, match=r"could not write .*No space left"):
         save_checkpoint(tmp_path, module, {})
     assert {p.name: p.read_bytes() for p in tmp_path.iterdir()} == before
+
+
+def test_a_full_disk_leaves_the_old_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "metrics.jsonl"
+    write_whole(file, "one\n")
+    plain = Path.write_text
+
+    def full(self: Path, text: str, **more: str) -> int:
+        plain(self, text[:2], **more)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    for write in (lambda: write_whole(file, "one\ntwo\n"), lambda: write_json(file, {"a": 1})):
+        with pytest.raises(CheckpointError, match=r"could not write .*metrics.jsonl: .*No space left"):
+            write()
+    assert file.read_text() == "one\n"
+    assert list(tmp_path.iterdir()) == [file]

@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 from safetensors.torch import load_file
-from tiny_corpora import recipe_values
 
 from mmmie.corpus.store import Corpus
 from mmmie.learning.run import Run
+from tiny_corpora import recipe_values
 
 FITS = """
 import json, os, signal, sys
@@ -130,7 +130,7 @@ def uninterrupted(
         "_learn:11",  # in the third epoch
         "_epoch:3",  # between epochs
         "save_checkpoint:2",  # after judging, before the checkpoint of a better epoch
-        "_write_lines:2",
+        "write_whole:2",
         "save_state:3",  # metrics are ahead of the state
     ],
 )
@@ -175,9 +175,7 @@ def command(corpus: Corpus, encoder: Path, tmp_path: Path) -> list[str]:
 
 def _start_and_stop(command: list[str], out: Path, with_: signal.Signals) -> tuple[int, str]:
     """Starts the command, and stops it from outside once two epochs are recorded."""
-    process = subprocess.Popen(
-        command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"}
-    )
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env={**os.environ, "OMP_NUM_THREADS": "1"})
     metrics = out / "metrics.jsonl"
     until = time.monotonic() + 120
     while not (metrics.is_file() and len(metrics.read_text().splitlines()) >= 2):

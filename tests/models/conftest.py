@@ -1,9 +1,9 @@
 from pathlib import Path
 
 import pytest
-from tiny_corpora import write_corpus, write_encoder
 
 from mmmie.corpus.store import Corpus
+from tiny_corpora import write_corpus, write_encoder
 
 
 @pytest.fixture(scope="session")

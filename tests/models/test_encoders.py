@@ -130,16 +130,18 @@ def modality_encoder(noise: str) -> ModalityEncoder:
 def test_the_sample_is_the_mean_and_the_known_noise(noise: str) -> None:
     whole, inputs = modality_encoder(noise), Inputs(groups=(group([3, 2]),))
     present, epsilon = torch.ones(2, dtype=torch.bool), torch.randn(2, WIDTH)
-    read = whole(inputs, present, epsilon)
+    plain = whole(inputs, present)
+    assert torch.equal(plain.sample_ND, plain.mean_ND), "until noise is drawn"
+    read = plain.sampled(epsilon)
+    assert torch.equal(read.mean_ND, plain.mean_ND)
     torch.testing.assert_close(read.sample_ND, read.mean_ND + read.noise_D * epsilon)
     torch.testing.assert_close(read.noise_D, torch.full((WIDTH,), NOISE_START))
-    assert torch.equal(whole(inputs, present, None).sample_ND, read.mean_ND)
     learns = [name for name, p in whole.named_parameters() if "noise" in name and p.requires_grad]
     assert bool(learns) == (noise == "learned")
 
 
 def test_without_noise_the_sample_is_the_mean() -> None:
-    read = modality_encoder("none")(Inputs(groups=(group([3]),)), torch.tensor([True]), torch.randn(1, WIDTH))
+    read = modality_encoder("none")(Inputs(groups=(group([3]),)), torch.tensor([True])).sampled(torch.randn(1, WIDTH))
     assert read.noise_D is None
     assert torch.equal(read.sample_ND, read.mean_ND)
 
@@ -152,12 +154,12 @@ def test_the_noise_cannot_vanish() -> None:
 
 
 def test_the_mean_is_layer_normalised_without_a_scale_of_its_own() -> None:
-    read = modality_encoder("learned")(Inputs(groups=(group([3, 2]),)), torch.ones(2, dtype=torch.bool), None)
+    read = modality_encoder("learned")(Inputs(groups=(group([3, 2]),)), torch.ones(2, dtype=torch.bool))
     torch.testing.assert_close(read.mean_ND.square().sum(1), torch.full((2,), float(WIDTH)), rtol=1e-3, atol=1e-3)
 
 
 def test_the_constant_input_carries_no_gradient() -> None:
-    read = modality_encoder("learned")(Inputs(groups=(group([3, 2]),)), torch.ones(2, dtype=torch.bool), None)
+    read = modality_encoder("learned")(Inputs(groups=(group([3, 2]),)), torch.ones(2, dtype=torch.bool))
     assert read.mean_ND.requires_grad
     assert not read.input_NX.requires_grad
     assert read.input_NX.shape == (2, D)

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from tiny_corpora import make_recipe
 
 from mmmie.corpus.batching import Batch, Batcher, Inputs, SequenceGroup, TokenGroup
 from mmmie.corpus.store import Corpus
 from mmmie.learning.assembly import build, fit_scalers, modalities_of, shapes_of, sources_of
 from mmmie.models.mmmie import MMMIE
+from tiny_corpora import make_recipe
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
 """Of float32 sums in another order, through three networks."""

@@ -139,8 +139,11 @@ class TextEncoder:
         transformers.logging.set_verbosity_error()
         transformers.utils.logging.disable_progress_bar()
         try:
+            config = transformers.AutoConfig.from_pretrained(str(self.folder), local_files_only=True)
+            if hasattr(config, "attention_probs_dropout_prob"):
+                config.attention_probs_dropout_prob = 0.0  # dropout inside attention costs a seventh of a step
             model, report = transformers.AutoModel.from_pretrained(
-                str(self.folder), local_files_only=True, use_safetensors=True, output_loading_info=True
+                str(self.folder), config=config, local_files_only=True, use_safetensors=True, output_loading_info=True
             )
         except (OSError, ValueError, RuntimeError, SafetensorError) as error:
             raise FeatureError(f"the text encoder at {self.folder} cannot be loaded: {error}") from None

@@ -101,8 +101,9 @@ def text_source(
     longest = max(settings.max_tokens + 2, settings.passage_tokens)
     if longest > encoder.max_positions:
         raise RecipeError(
-            f"text.max_tokens = {settings.max_tokens} and text.passage_tokens = {settings.passage_tokens} make sequences "
-            f"of {longest} tokens with the special ones, but {encoder.name} reads at most {encoder.max_positions}"
+            f"text.max_tokens = {settings.max_tokens} and text.passage_tokens = {settings.passage_tokens} make "
+            f"sequences of {longest} tokens with the special ones, but {encoder.name} reads at most "
+            f"{encoder.max_positions}"
         )
     present = np.array([text is not None for text in part.texts], dtype=np.bool_)
     token_ids = encoder.token_ids([text or "" for text in part.texts])

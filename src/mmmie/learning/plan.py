@@ -65,9 +65,18 @@ def _start(recipe: Recipe, recipe_path: Path, runs: Path, show: ShowFor) -> Run 
             raise CheckpointError(f"start_from: the run {named} is not finished. Go on with it by --resume.")
         return start
     before = recipe_path.parent / named
-    if before.resolve() == recipe_path.resolve():
-        raise RecipeError(f"{recipe_path}: start_from names the recipe itself")
+    _check_chain(recipe_path, before)
     return train(before, seeds=[recipe.training.seed], runs=runs, resume=True, show=show)[0]
+
+
+def _check_chain(recipe_path: Path, before: Path) -> None:
+    """Follows `start_from` through recipes to its end."""
+    passed = {recipe_path.resolve()}
+    while before.suffix == ".toml":
+        if before.resolve() in passed:
+            raise RecipeError(f"{recipe_path}: start_from leads in a circle, back to {before}")
+        passed.add(before.resolve())
+        before = before.parent / Recipe.load(before).start_from
 
 
 def _same_recipe(run: Run, recipe: Recipe) -> None:

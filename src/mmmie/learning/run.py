@@ -132,10 +132,19 @@ def environment() -> dict[str, Any]:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Writes a JSON file whole: under a temporary name, then renamed."""
+    """Writes a JSON file whole; see `write_whole`."""
+    write_whole(path, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_whole(path: Path, text: str) -> None:
+    """Writes a file under a temporary name, then renames it.
+
+    Raises:
+        CheckpointError: the disk is full, or the folder gone; what was there before is still there.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        temporary.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
         os.replace(temporary, path)
     except OSError as error:
         raise CheckpointError(f"could not write {path}: {error}") from None

@@ -26,7 +26,7 @@ from mmmie.learning.checkpoint import load_state, load_weights, parameters_of, s
 from mmmie.learning.objective import Objective, Term
 from mmmie.learning.optimizing import learning_rate_factor, make_optimizer
 from mmmie.learning.progress import Progress, Silent
-from mmmie.learning.run import Run, environment, write_json
+from mmmie.learning.run import Run, environment, write_json, write_whole
 from mmmie.learning.validation import Validation, validate
 from mmmie.models.mmmie import MMMIE, Prediction, with_noise
 from mmmie.settings import Recipe
@@ -274,7 +274,7 @@ class _Training:
         journal.lines.append(line)
         journal.epoch += 1
         if self.processes.first:
-            _write_lines(self.out / "metrics.jsonl", journal.lines)
+            write_whole(self.out / "metrics.jsonl", "".join(json.dumps(line) + "\n" for line in journal.lines))
             save_state(
                 self.out / "state.safetensors",
                 {"model": self.model, "objective": self.objective},
@@ -378,12 +378,6 @@ def _begin_with(model: MMMIE, start: Run, shapes: Mapping[str, Any]) -> None:
     own_label = {name: weights.pop(name) for name in ("label_centre", "label_scale")}
     assert own_label
     take_weights(model, {name: w for name, w in weights.items() if ".standardise." not in name or ".text." in name})
-
-
-def _write_lines(path: Path, lines: list[dict[str, Any]]) -> None:
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-    temporary.replace(path)
 
 
 def _some(ids: list[str]) -> str:

@@ -179,8 +179,8 @@ def _upper(network: nn.Module, top_layers: int) -> nn.Module:
     layers = getattr(getattr(network, "encoder", None), "layer", None)
     if layers is None:
         raise RecipeError(
-            f"the layers of a {type(network).__name__} are not where BERT and its kin have them, and its top ones cannot "
-            "be trained alone. Set text.depth = 'full' or 'frozen'."
+            f"the layers of a {type(network).__name__} are not where BERT and its kin have them, and its top ones "
+            "cannot be trained alone. Set text.depth = 'full' or 'frozen'."
         )
     network.encoder.layer = layers[len(layers) - top_layers :]  # type: ignore[union-attr]
     network.embeddings = _StoredStates()
