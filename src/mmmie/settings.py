@@ -67,6 +67,8 @@ class ModelSettings(Settings):
     dropout: float = Field(0.3, ge=0, lt=1)
     noise: Literal["learned", "fixed", "none"] = "learned"
     """The encoders' noise s in F = m(X) + s eps; `none` makes them deterministic."""
+    noise_start: float = Field(0.5, gt=0.02)
+    """s before training, or for good where it is fixed; the means have unit scale. Large is a regulariser by itself."""
     identity: IdentitySettings = IdentitySettings()
 
     @model_validator(mode="after")

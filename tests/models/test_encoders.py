@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mmmie.corpus.batching import Inputs, SequenceGroup
-from mmmie.models.encoders import NOISE_FLOOR, NOISE_START, ModalityEncoder, Noise, SequenceEncoder, Standardise
+from mmmie.models.encoders import NOISE_FLOOR, ModalityEncoder, Noise, SequenceEncoder, Standardise
 
 D, WIDTH = 3, 8
 TOLERANCE = {"rtol": 1e-5, "atol": 1e-6}
@@ -123,7 +123,7 @@ def test_no_groups_at_all() -> None:
 
 
 def modality_encoder(noise: str) -> ModalityEncoder:
-    return ModalityEncoder(encoder(), WIDTH, WIDTH, noise, 0.5).eval()
+    return ModalityEncoder(encoder(), WIDTH, WIDTH, 0.5, noise, 0.4).eval()
 
 
 @pytest.mark.parametrize("noise", ["learned", "fixed"])
@@ -135,7 +135,7 @@ def test_the_sample_is_the_mean_and_the_known_noise(noise: str) -> None:
     read = plain.sampled(epsilon)
     assert torch.equal(read.mean_ND, plain.mean_ND)
     torch.testing.assert_close(read.sample_ND, read.mean_ND + read.noise_D * epsilon)
-    torch.testing.assert_close(read.noise_D, torch.full((WIDTH,), NOISE_START))
+    torch.testing.assert_close(read.noise_D, torch.full((WIDTH,), 0.4))
     learns = [name for name, p in whole.named_parameters() if "noise" in name and p.requires_grad]
     assert bool(learns) == (noise == "learned")
 

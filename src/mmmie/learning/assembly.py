@@ -100,7 +100,9 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
         else:
             standardise = Standardise(torch.zeros(shape.input_dim), torch.ones(shape.input_dim))
             reader = SequenceEncoder(standardise, shape.input_dim, settings.width, settings.dropout, shape.sequence)
-        encoders[name] = ModalityEncoder(reader, shape.input_dim, settings.width, settings.noise, settings.dropout)
+        encoders[name] = ModalityEncoder(
+            reader, shape.input_dim, settings.width, settings.dropout, settings.noise, settings.noise_start
+        )
     return MMMIE(settings, encoders, label_centre, label_scale)
 
 

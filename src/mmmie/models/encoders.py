@@ -16,7 +16,6 @@ from mmmie.errors import RecipeError
 from mmmie.features.passages import mean_over_owners
 
 NOISE_FLOOR = 0.02
-NOISE_START = 0.5
 
 
 @dataclass(frozen=True)
@@ -58,10 +57,10 @@ class Standardise(nn.Module):
 class Noise(nn.Module):
     """The learned (or fixed) standard deviation of the representation's noise, one for each dimension."""
 
-    def __init__(self, width: int, learned: bool) -> None:
+    def __init__(self, width: int, start: float, learned: bool) -> None:
         super().__init__()
-        start = torch.full((width,), NOISE_START - NOISE_FLOOR)
-        self.raw_D = nn.Parameter(torch.log(torch.expm1(start)), requires_grad=learned)
+        above_floor = torch.full((width,), start - NOISE_FLOOR)
+        self.raw_D = nn.Parameter(torch.log(torch.expm1(above_floor)), requires_grad=learned)
 
     def forward(self) -> Tensor:
         return F.softplus(self.raw_D) + NOISE_FLOOR
@@ -194,12 +193,19 @@ class ModalityEncoder(nn.Module):
         reader: a SequenceEncoder, or a TokenEncoder for text that is trained.
         read_dim: what the reader gives.
         width: D of the representation.
-        noise: learned, fixed or none.
         dropout: on what the reader gives.
+        noise: learned, fixed or none.
+        noise_start: its standard deviation before training.
     """
 
     def __init__(
-        self, reader: SequenceEncoder | TokenEncoder, read_dim: int, width: int, noise: str, dropout: float
+        self,
+        reader: SequenceEncoder | TokenEncoder,
+        read_dim: int,
+        width: int,
+        dropout: float,
+        noise: str = "learned",
+        noise_start: float = 0.5,
     ) -> None:
         super().__init__()
         self.reader = reader
@@ -211,7 +217,7 @@ class ModalityEncoder(nn.Module):
         else:
             self.project = nn.Identity()
         self.mean = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width, elementwise_affine=False))
-        self.noise = Noise(width, noise == "learned") if noise != "none" else None
+        self.noise = Noise(width, noise_start, noise == "learned") if noise != "none" else None
 
     def forward(self, inputs: Inputs, present_N: Tensor) -> Representation:
         """The representation, its sample being its mean until noise is drawn."""
