@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from mmmie.corpus.schema import CorpusInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Part
+from mmmie.corpus.store import Corpus, Part
+from mmmie.corpus.writer import CorpusWriter
 from mmmie.learning.run import Run
 from mmmie.settings import Recipe
 

@@ -8,7 +8,8 @@ import numpy as np
 import torch
 
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Frames
+from mmmie.corpus.store import Corpus
+from mmmie.corpus.writer import CorpusWriter, Frames
 from mmmie.settings import Recipe
 
 GOOD = ("good", "great", "fine", "lovely")

@@ -8,8 +8,9 @@ import pytest
 
 from mmmie.corpus.audit import Audit, inspect
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Frames
+from mmmie.corpus.store import Corpus
 from mmmie.corpus.synthetic import SIZES, SyntheticSettings, generate
+from mmmie.corpus.writer import CorpusWriter, Frames
 
 LONG = "this very sentence stands in two splits"
 

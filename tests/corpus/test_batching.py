@@ -20,7 +20,8 @@ from mmmie.corpus.batching import (
     groups_of_similar_length,
 )
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Frames, Part
+from mmmie.corpus.store import Corpus, Part
+from mmmie.corpus.writer import CorpusWriter, Frames
 from tiny_corpora import AUDIO_DIM, write_corpus
 
 

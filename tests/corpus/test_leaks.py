@@ -8,8 +8,9 @@ import torch
 
 from mmmie.corpus.leaks import TwoHeaps, examine, find_leaks, utterance_means
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Frames
+from mmmie.corpus.store import Corpus
 from mmmie.corpus.synthetic import SyntheticSettings, generate
+from mmmie.corpus.writer import CorpusWriter, Frames
 
 VIDEOS, SEEN = 93, 62
 """Of CMU-MOSI, and of those whose labels the published vision network was trained on."""

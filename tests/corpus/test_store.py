@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance, Word
-from mmmie.corpus.store import ROWS_PER_BATCH, Corpus, CorpusWriter, Frames
+from mmmie.corpus.store import Corpus
+from mmmie.corpus.writer import ROWS_PER_BATCH, CorpusWriter, Frames
 from mmmie.errors import CorpusError
 
 INFO = CorpusInfo(
@@ -181,7 +182,7 @@ def test_a_killed_write_leaves_no_corpus(tmp_path: Path) -> None:
     code = f"""
         import time, numpy as np
         from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
-        from mmmie.corpus.store import CorpusWriter, Frames
+        from mmmie.corpus.writer import CorpusWriter, Frames
         info = CorpusInfo("toy", features={{"audio": FeatureInfo(3, "frames", "x")}})
         with CorpusWriter({str(tmp_path / "c")!r}, info) as w:
             for i in range(600):
@@ -204,7 +205,7 @@ def test_a_full_disk_is_reported_and_leaves_nothing(tmp_path: Path) -> None:
     code = f"""
         import resource, signal, numpy as np
         from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
-        from mmmie.corpus.store import CorpusWriter, Frames
+        from mmmie.corpus.writer import CorpusWriter, Frames
         from mmmie.errors import CorpusError
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))

@@ -25,7 +25,8 @@ from pydantic import Field
 
 from mmmie.corpus.resplit import assign_videos
 from mmmie.corpus.schema import SPLITS, CorpusInfo, FeatureInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Frames
+from mmmie.corpus.store import Corpus
+from mmmie.corpus.writer import CorpusWriter, Frames
 from mmmie.errors import CorpusError
 from mmmie.settings import Settings
 

@@ -150,12 +150,14 @@ class TokenEncoder(nn.Module):
         reference = next(self.network.parameters())
         trained = reference.new_zeros(num_rows, self.output_dim - self.frozen_dim, dtype=torch.float32)
         counts = reference.new_zeros(num_rows, dtype=torch.float32)
-        for group in inputs.tokens:
-            key = "inputs_embeds" if self.top else "input_ids"
-            with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16):
-                output = self.network(
-                    **{key: group.inputs_GT}, attention_mask=group.mask_GT.long(), output_hidden_states=True
-                )
+        key = "inputs_embeds" if self.top else "input_ids"
+        # One context for all groups: leaving it forgets the weights that it has cast, a tenth of a step to cast again.
+        with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16):
+            outputs = [
+                self.network(**{key: g.inputs_GT}, attention_mask=g.mask_GT.long(), output_hidden_states=True)
+                for g in inputs.tokens
+            ]
+        for group, output in zip(inputs.tokens, outputs, strict=True):
             layers = output.hidden_states[1:] if self.top else output.hidden_states
             sums, tokens = zip(*(mean_over_owners(x, group.owner_GT, num_rows) for x in layers), strict=True)
             trained = trained + torch.cat(sums, -1)

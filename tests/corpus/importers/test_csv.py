@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from mmmie.corpus.importers.importing import import_corpus
 from mmmie.corpus.importers.settings import parse_import
 from mmmie.corpus.schema import Word
-from mmmie.corpus.store import Corpus, CorpusWriter
+from mmmie.corpus.store import Corpus
+from mmmie.corpus.writer import CorpusWriter
 from mmmie.errors import CorpusError
 
 HEADER = "split,video,index,start,end,text,label\n"

@@ -13,7 +13,7 @@ from mmmie.corpus.importers.frames import Sequences, described, within
 from mmmie.corpus.importers.settings import ArrayFeatureSettings
 from mmmie.corpus.importers.sources import Record, existing
 from mmmie.corpus.schema import FeatureInfo
-from mmmie.corpus.store import Frames
+from mmmie.corpus.writer import Frames
 from mmmie.errors import CorpusError, did_you_mean
 
 Array = NDArray[Any]

@@ -33,7 +33,7 @@ from mmmie.corpus.importers.sources import (
 )
 from mmmie.corpus.importers.tables import read_table
 from mmmie.corpus.schema import FeatureInfo, Utterance, Word
-from mmmie.corpus.store import Frames
+from mmmie.corpus.writer import Frames
 from mmmie.errors import CorpusError
 
 

@@ -18,7 +18,7 @@ from mmmie.corpus.importers.sources import (
 )
 from mmmie.corpus.importers.tables import Row, Table, read_table
 from mmmie.corpus.schema import Utterance, Word
-from mmmie.corpus.store import Frames
+from mmmie.corpus.writer import Frames
 from mmmie.errors import CorpusError
 
 Words = dict[tuple[str, int], list[Word]]

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from mmmie.corpus.importers.settings import FeatureSettings
 from mmmie.corpus.schema import FeatureInfo
-from mmmie.corpus.store import Frames
+from mmmie.corpus.writer import Frames
 from mmmie.errors import CorpusError
 
 

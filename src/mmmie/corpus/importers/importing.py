@@ -11,7 +11,8 @@ from mmmie.corpus.importers.frames import cleaned
 from mmmie.corpus.importers.settings import AnyImport
 from mmmie.corpus.importers.sources import Record, Source, sha256
 from mmmie.corpus.schema import MODALITIES, SPLITS, CorpusInfo, Utterance
-from mmmie.corpus.store import Corpus, CorpusWriter, Frames
+from mmmie.corpus.store import Corpus
+from mmmie.corpus.writer import CorpusWriter, Frames
 from mmmie.errors import CorpusError
 
 READERS = {"csv": "csv_", "h5": "h5", "mmsa": "mmsa", "cmu-sdk": "cmu_sdk"}

@@ -9,7 +9,7 @@ from typing import Any
 
 from mmmie.corpus.importers.settings import FeatureSettings, ImportSettings
 from mmmie.corpus.schema import FeatureInfo, Utterance
-from mmmie.corpus.store import Frames
+from mmmie.corpus.writer import Frames
 from mmmie.errors import CorpusError, did_you_mean
 
 
