@@ -25,7 +25,8 @@ check: $(VENV)/.has-dev
 	$(BIN)/python -m pytest tests/house
 
 bench: $(VENV)/.has-dev
-	set -e; for program in benchmarks/*.py; do echo "== $$program"; $(BIN)/python $$program; done
+	set -e; for program in help open_corpus epoch finetune; do \
+		echo; echo "== benchmarks/$$program.py"; $(BIN)/python benchmarks/$$program.py; done
 
 # torch first and by its exact version: a looser wish lets pip choose a build that brings gigabytes of CUDA packages.
 $(VENV)/.has-%: pyproject.toml

@@ -124,6 +124,16 @@ def test_a_run_is_not_overwritten_and_is_kept_on_resume(
     assert Run.open(tmp_path / "runs/tiny/1").finished
 
 
+def test_a_later_seed_that_is_there_is_refused_before_any_is_trained(
+    tmp_path: Path, recipe: Callable, train: Callable, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert train(recipe(), "--seed", "1", "--quiet") == 0
+    assert train(recipe(), "--seeds", "2", "--quiet") == 2
+    assert f"{tmp_path / 'runs' / 'tiny' / '1'} holds a run already" in capsys.readouterr().err
+    assert train(recipe(), "--seeds", "2", "--quiet", "--resume", "--set", "model.width=8") == 2
+    assert not (tmp_path / "runs" / "tiny" / "0").exists()
+
+
 def test_a_recipe_that_begins_with_another(tmp_path: Path, recipe: Callable, train: Callable) -> None:
     recipe("first")
     second = recipe("second", 'start_from = "first.toml"')

@@ -65,6 +65,19 @@ def test_splits_change_and_nothing_else(corpus: Corpus, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "truth.npz").samefile(corpus.path / "truth.npz")
 
 
+def test_what_encoders_stored_comes_along_and_the_count_of_openings_does_not(tmp_path: Path) -> None:
+    source = generate(tmp_path / "source", SyntheticSettings(**SIZES["small"]))
+    stored = source.path / "text" / "0123" / "means-4567.safetensors"
+    stored.parent.mkdir(parents=True)
+    stored.write_bytes(b"whole")
+    stored.with_name(".means-89ab.safetensors.7").write_bytes(b"half")
+    (source.path / "test_openings.jsonl").write_text("{}\n")
+    made = resplit(source, tmp_path / "new", ResplitSettings(include_test=True))
+    assert [file.name for file in (made.path / "text").rglob("*") if file.is_file()] == [stored.name]
+    assert (made.path / "text" / "0123" / stored.name).samefile(stored)
+    assert not (made.path / "test_openings.jsonl").exists(), "the new test split was never opened"
+
+
 def test_seed_decides(corpus: Corpus, tmp_path: Path) -> None:
     first = resplit(corpus, tmp_path / "a", ResplitSettings(seed=1)).splits
     assert (resplit(corpus, tmp_path / "b", ResplitSettings(seed=1)).splits == first).all()

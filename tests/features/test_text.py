@@ -76,6 +76,21 @@ def test_the_fingerprint_covers_weights_tokeniser_and_token_limit(own: Path) -> 
     assert find(own).fingerprint not in (before, changed)
 
 
+def test_weights_are_read_once_as_long_as_they_stay(own: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before, opened, plain = find(own).fingerprint, [], Path.open
+
+    def watched(path: Path, *arguments: object) -> object:
+        opened.append(path.name)
+        return plain(path, *arguments)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", watched)
+    assert find(own).fingerprint == before
+    assert opened == []
+    (own / "model.safetensors").touch()
+    assert find(own).fingerprint == before
+    assert "model.safetensors" in opened
+
+
 def test_the_place_of_the_folder_says_nothing(encoder: Path, own: Path) -> None:
     assert find(own).fingerprint == find(encoder).fingerprint
 

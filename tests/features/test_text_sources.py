@@ -113,7 +113,6 @@ def test_a_constant_input_is_given_where_it_is_asked_for(part: Part, encoder: Pa
     assert torch.equal(constant, frozen.groups[0].values_GTD[:, 0])
 
 
-@pytest.mark.xfail(strict=True, reason="resplit links the files of the corpus, and not yet those in its text/")
 def test_a_resplit_computes_nothing_that_is_stored_beside_it(
     tmp_path: Path, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -97,7 +97,10 @@ def test_a_folder_that_no_demo_made(place):
 
 
 def test_a_name_that_begins_with_a_hyphen_is_no_option_of_ours(place):
-    assert "No such option" in refusal("inspect", "-3g5yACwYnA.corpus", cwd=place)
+    said = refusal("inspect", "-3g5yACwYnA.corpus", cwd=place)
+    assert said.endswith("If -3g5yACwYnA.corpus is a name, write ./-3g5yACwYnA.corpus, or put -- before it.\n")
+    assert "no corpus at -3g5yACwYnA.corpus" in refusal("inspect", "./-3g5yACwYnA.corpus", cwd=place)
+    assert "is a name" not in refusal("inspect", "--leak", "toy.corpus", cwd=place)
     assert "no corpus at -3g5yACwYnA.corpus" in refusal("inspect", "--", "-3g5yACwYnA.corpus", cwd=place)
 
 

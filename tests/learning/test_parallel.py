@@ -170,8 +170,7 @@ def test_the_command_under_torchrun_writes_one_run(tmp_path: Path, corpus: Corpu
         "[minimise]\ntarget_nats = 1.0\n[training]\nepochs = 2\nbatch_utterances = 16\n"
     )
     arguments = ["train", str(recipe), "--seeds", "2"]
-    command = [sys.executable, "-c", "from mmmie.cli.main import run; run()"]
-    done = under_torchrun(["--no-python", *command, *arguments, "--runs", str(tmp_path / "runs")], 2)
+    done = under_torchrun(["-m", "mmmie", *arguments, "--runs", str(tmp_path / "runs")], 2)
     assert done.returncode == 0, done.stderr[-3000:]
     assert done.stdout.count("valid MAE") == 3, "one process speaks: two seeds and their mean"
     for seed in "01":

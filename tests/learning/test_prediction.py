@@ -62,6 +62,9 @@ def test_a_damaged_checkpoint_is_refused(
         file.write_bytes(content[:-4] if damage == "truncated" else content[:-4] + b"abcd")
     with pytest.raises(CheckpointError, match=message):
         predict(run, parts.valid)
+    with pytest.raises(CheckpointError, match=message):
+        fit(recipe(training={"epochs": 1}), parts, tmp_path / "after", start=run)
+    assert not (tmp_path / "after").exists()
 
 
 @pytest.mark.parametrize("sections", [{}, {"text": {"depth": "full", "passage_tokens": 40}}])

@@ -346,24 +346,6 @@ def test_dropout_of_modalities_leaves_one(parts: TrainingParts, recipe: Make) ->
         assert hidden == pytest.approx({0.0: 0.0, 0.4: 0.3, 0.99: 0.6}[rate], abs=0.1)
 
 
-def test_resuming_with_another_recipe_is_refused(
-    tmp_path: Path, parts: TrainingParts, recipe: Make, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def stop(self: Any, *rest: Any) -> None:
-        record(self, *rest)
-        raise KeyboardInterrupt
-
-    record = training._Training._record
-    monkeypatch.setattr(training._Training, "_record", stop)
-    with pytest.raises(KeyboardInterrupt):
-        fit(recipe(), parts, tmp_path / "run")
-    monkeypatch.setattr(training._Training, "_record", record)
-    with pytest.raises(CheckpointError, match="begun by another version of the recipe"):
-        fit(recipe(training={"learning_rate": 0.1}), parts, tmp_path / "run", resume=True)
-    assert Run.open(tmp_path / "run").recipe == recipe(), "and nothing was written"
-    assert fit(recipe(), parts, tmp_path / "run", resume=True).finished
-
-
 def test_a_corpus_of_one_utterance_a_split(tmp_path: Path, recipe: Make) -> None:
     made = write_corpus(tmp_path / "one.corpus", {"train": 1, "valid": 1}, per_video=1, holes=False)
     run = fit(recipe(corpus=made.path), made.training(), tmp_path / "run")

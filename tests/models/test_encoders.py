@@ -147,7 +147,7 @@ def test_without_noise_the_sample_is_the_mean() -> None:
 
 
 def test_the_noise_cannot_vanish() -> None:
-    noise = Noise(2, learned=True)
+    noise = Noise(2, 0.4, learned=True)
     with torch.no_grad():
         noise.raw_D.fill_(-1e4)
     assert noise().tolist() == pytest.approx([NOISE_FLOOR] * 2)

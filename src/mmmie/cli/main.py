@@ -33,7 +33,10 @@ def overview() -> str:
 
 
 def run() -> None:
-    """The entry point of the `mmmie` command. Exit status: 0 done, 1 done in part, 2 a mistake the user can mend."""
+    """The entry point of the `mmmie` command. Exit status: 0 done, 1 done in part, 2 a mistake the user can mend.
+
+    An interrupt ends with 130, which is how typer gives it back.
+    """
     sys.exit(main(sys.argv[1:]))
 
 
@@ -57,12 +60,17 @@ def main(arguments: list[str]) -> int:
     except MmmieError as error:
         print(f"mmmie {verb}: {error}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"mmmie {verb}: interrupted", file=sys.stderr)
-        return 130
     except Exception as error:  # typer's own usage errors carry how they want to be shown
         if hasattr(error, "show") and hasattr(error, "exit_code"):
             error.show()
+            _explain_hyphen(rest, getattr(error, "option_name", None))
             return int(error.exit_code)
         raise
     return status if isinstance(status, int) else 0
+
+
+def _explain_hyphen(arguments: list[str], unknown_option: str | None) -> None:
+    """Names of files and videos may begin with `-`, and are then taken for options."""
+    for word in arguments:
+        if unknown_option and word.startswith(unknown_option) and not word.startswith("--"):
+            print(f"If {word} is a name, write ./{word}, or put -- before it.", file=sys.stderr)

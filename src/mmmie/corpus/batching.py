@@ -220,8 +220,9 @@ class Batcher:
     def shuffled(self, batch_utterances: int, run_length: int, generator: np.random.Generator) -> list[Ints]:
         """One epoch of targets: runs of consecutive utterances in random order, `batch_utterances` to a batch.
 
-        Each video is cut into runs at a random offset, so that runs differ from epoch to epoch. The last batch may be
-        smaller; a last batch under half the size is spread over the others instead.
+        Each video is cut into runs at a random offset, so that runs differ from epoch to epoch. There are as many
+        batches as bring their size nearest to `batch_utterances`, and their sizes differ by one at most: there is no
+        small last batch. A run may so be shared out over two batches.
         """
         runs = _runs(self.part.video_codes, run_length, offset=generator)
         rows = np.concatenate([runs[i] for i in generator.permutation(len(runs))])

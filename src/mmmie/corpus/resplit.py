@@ -16,6 +16,9 @@ from mmmie.corpus.store import Corpus
 from mmmie.errors import CorpusError
 from mmmie.settings import Settings
 
+OF_ITS_OWN = ("corpus.json", "utterances.arrow", "test_openings.jsonl")
+"""Files of a corpus that tell of its splits, and are not those of another."""
+
 
 class ResplitSettings(Settings):
     """How a corpus is cut."""
@@ -69,9 +72,10 @@ def resplit(corpus: Corpus, out: str | Path, settings: ResplitSettings | None = 
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
-        for file in sorted(corpus.path.iterdir()):
-            if file.is_file() and file.name not in ("corpus.json", "utterances.arrow"):
-                _link(file, temporary / file.name)
+        for file in _kept(corpus.path):
+            place = temporary / file.relative_to(corpus.path)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            _link(file, place)
         with pa.ipc.new_file(str(temporary / "utterances.arrow"), table.schema) as sink:
             sink.write_table(table)
         (temporary / "corpus.json").write_text(info.to_json(), encoding="utf-8")
@@ -167,6 +171,12 @@ def _check(corpus: Corpus, settings: ResplitSettings) -> None:
     needed = settings.folds + 1 if settings.folds else sum(f > 0 for f in settings.fractions)
     if videos < needed:
         raise CorpusError(f"{corpus.path} has {videos} videos; these splits need at least {needed}")
+
+
+def _kept(folder: Path) -> list[Path]:
+    """The files that new splits leave as they are; hidden ones are still being written."""
+    files = [file for file in folder.rglob("*") if file.is_file() and not file.name.startswith(".")]
+    return sorted(file for file in files if file.name not in OF_ITS_OWN)
 
 
 def _link(source: Path, target: Path) -> None:

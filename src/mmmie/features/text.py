@@ -9,7 +9,7 @@ import importlib.resources
 import json
 import re
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -109,16 +109,11 @@ class TextEncoder:
     @cached_property
     def fingerprint(self) -> str:
         """16 hex digits over weights, tokeniser, the token limit and the cleaning of the text."""
-        digest = hashlib.sha256(f"cleaning {CLEANING}, max_tokens {self.max_tokens}".encode())
         files = sorted(
             p for p in self.folder.iterdir() if p.suffix in (".safetensors", ".txt", ".json", ".model") and p.is_file()
         )
-        for file in files:
-            digest.update(file.name.encode())
-            with file.open("rb") as stream:
-                while block := stream.read(1 << 22):
-                    digest.update(block)
-        return digest.hexdigest()[:16]
+        found = [(file, file.stat()) for file in files]
+        return _fingerprint(self.max_tokens, tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in found))
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -161,6 +156,18 @@ class TextEncoder:
             [clean(text) for text in texts], add_special_tokens=False, truncation=True, max_length=self.max_tokens
         )["input_ids"]
         return [row or [self.tokenizer.unk_token_id] for row in ids]
+
+
+@lru_cache(maxsize=16)
+def _fingerprint(max_tokens: int, files: tuple[tuple[Path, int, int], ...]) -> str:
+    """Times and sizes are there for the cache: weights are read once by a process, and again where they changed."""
+    digest = hashlib.sha256(f"cleaning {CLEANING}, max_tokens {max_tokens}".encode())
+    for file, _, _ in files:
+        digest.update(file.name.encode())
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()[:16]
 
 
 def _cached(name: str) -> Path:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mmmie.errors import CheckpointError
-from mmmie.learning.run import write_json
+from mmmie.learning.run import Run, write_json
 
 
 def save_checkpoint(folder: Path, model: nn.Module, contract: Mapping[str, Any]) -> None:
@@ -27,6 +27,20 @@ def save_checkpoint(folder: Path, model: nn.Module, contract: Mapping[str, Any])
 def load_weights(path: Path) -> dict[str, Tensor]:
     """Raises CheckpointError: the file is missing or damaged."""
     return _load(path)[0]
+
+
+def weights_of(run: Run) -> dict[str, Tensor]:
+    """The weights of a run's best epoch.
+
+    Raises:
+        CheckpointError: they are missing or damaged, or not those that were trained.
+    """
+    file = run.path / "checkpoint" / "model.safetensors"
+    if not run.contract or not file.is_file():
+        raise CheckpointError(f"the run {run.path} has no checkpoint. Train it with `mmmie train`.")
+    if checksum(file) != run.contract["sha256"]:
+        raise CheckpointError(f"{file} is not what was trained: its sha256 differs from contract.json's.")
+    return load_weights(file)
 
 
 def checksum(path: Path) -> str:

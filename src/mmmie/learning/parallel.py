@@ -8,6 +8,8 @@ mutual-information terms have the negatives of all processes, and the losses are
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache
 from typing import Any
 
 import torch
@@ -15,6 +17,9 @@ import torch.distributed as dist
 from torch import Tensor
 
 from mmmie.models.encoders import Representation
+
+PATIENCE = timedelta(hours=12)
+"""How long a process waits for another: the first one alone computes the text features that are not stored yet."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +46,15 @@ def join() -> Processes:
     if count == 1:
         return Processes()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo")
+        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+    _group_of_gathers()
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+@cache
+def _group_of_gathers() -> dist.ProcessGroup:
+    """Apart from the group in which DistributedDataParallel sends gradients: those come in an order of their own."""
+    return dist.new_group(timeout=PATIENCE)  # type: ignore[no-any-return]
 
 
 def gather(representation: Representation, shares: Sequence[Tensor], present_N: Tensor) -> Representation:
@@ -81,11 +93,11 @@ class _AllGather(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, rows: Tensor) -> tuple[Tensor, ...]:  # noqa: ARG004
         every = [torch.empty_like(rows) for _ in range(dist.get_world_size())]
-        dist.all_gather(every, rows.contiguous())
+        dist.all_gather(every, rows.contiguous(), group=_group_of_gathers())
         return tuple(every)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:  # noqa: ARG004
         stacked = torch.stack(gradients)
-        dist.all_reduce(stacked)
+        dist.all_reduce(stacked, group=_group_of_gathers())
         return stacked[dist.get_rank()]

@@ -7,7 +7,7 @@ from typing import Any
 from mmmie.corpus.store import Corpus
 from mmmie.errors import CheckpointError, RecipeError
 from mmmie.learning.progress import Progress, Silent
-from mmmie.learning.run import Run
+from mmmie.learning.run import Run, check_folder
 from mmmie.learning.training import fit
 from mmmie.settings import Recipe
 
@@ -40,17 +40,17 @@ def train(
     """
     recipe_path = Path(recipe_path)
     recipe = Recipe.load(recipe_path, dict(overrides or {}))
+    seeds = seeds if seeds is not None else [recipe.training.seed]
+    folders = {seed: Path(runs) / recipe.name / str(seed) for seed in seeds}
+    kept = {seed: _finished(out, recipe.with_seed(seed), resume) for seed, out in folders.items()}
     done = []
-    for seed in seeds if seeds is not None else [recipe.training.seed]:
-        seeded = recipe.with_seed(seed)
-        out = Path(runs) / recipe.name / str(seed)
-        if resume and (out / "recipe.json").is_file() and Run.open(out).finished:
-            _same_recipe(Run.open(out), seeded)
-            done.append(Run.open(out))
-            continue
-        start = _start(seeded, recipe_path, Path(runs), show)
-        parts = Corpus.open(seeded.corpus).training()
-        done.append(fit(seeded, parts, out, start=start, resume=resume, progress=show(seeded)))
+    for seed, out in folders.items():
+        run, seeded = kept[seed], recipe.with_seed(seed)
+        if run is None:
+            start = _start(seeded, recipe_path, Path(runs), show)
+            parts = Corpus.open(seeded.corpus).training()
+            run = fit(seeded, parts, out, start=start, resume=resume, progress=show(seeded))
+        done.append(run)
     return done
 
 
@@ -79,9 +79,15 @@ def _check_chain(recipe_path: Path, before: Path) -> None:
         before = before.parent / Recipe.load(before).start_from
 
 
-def _same_recipe(run: Run, recipe: Recipe) -> None:
+def _finished(out: Path, recipe: Recipe, resume: bool) -> Run | None:
+    """The run that is kept as it is; None where there is something to train. Raises before anything is trained."""
+    if not (resume and (out / "recipe.json").is_file() and Run.open(out).finished):
+        check_folder(out, resume, recipe)
+        return None
+    run = Run.open(out)
     if run.recipe != recipe:
         raise CheckpointError(
-            f"the run {run.path} was trained by another version of the recipe '{recipe.name}'. Choose another --runs "
+            f"the run {out} was trained by another version of the recipe '{recipe.name}'. Choose another --runs "
             "folder or name, or remove it."
         )
+    return run

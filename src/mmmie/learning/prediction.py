@@ -8,7 +8,7 @@ from mmmie.corpus.batching import Batcher
 from mmmie.corpus.store import Floats, Part
 from mmmie.errors import CheckpointError
 from mmmie.learning.assembly import build, check_contract, sources_of
-from mmmie.learning.checkpoint import checksum, load_weights, take_weights
+from mmmie.learning.checkpoint import take_weights, weights_of
 from mmmie.learning.run import Run
 from mmmie.learning.validation import scores_of
 from mmmie.models.mmmie import MMMIE
@@ -20,15 +20,13 @@ def load_model(run: Run, part: Part) -> MMMIE:
     Raises:
         CheckpointError: the checkpoint is missing, damaged or incomplete, or does not fit the part.
     """
-    weights_file = run.path / "checkpoint" / "model.safetensors"
-    if not run.contract or not weights_file.is_file():
-        raise CheckpointError(f"the run {run.path} has no checkpoint. Train it with `mmmie train`.")
-    if checksum(weights_file) != run.contract["sha256"]:
-        raise CheckpointError(f"{weights_file} is not what was trained: its sha256 differs from contract.json's.")
+    weights = weights_of(run)
     model = build(run.recipe, check_contract(run.contract, part, run.recipe))
-    missing = take_weights(model, load_weights(weights_file))
+    missing = take_weights(model, weights)
     if missing:
-        raise CheckpointError(f"{weights_file} lacks {len(missing)} tensors, '{missing[0]}' first. Train again.")
+        raise CheckpointError(
+            f"the checkpoint of {run.path} lacks {len(missing)} tensors, '{missing[0]}' first. Train again."
+        )
     return model
 
 

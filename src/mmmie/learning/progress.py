@@ -78,7 +78,7 @@ class Shown:
             self.console.print(f"{self.title}  text features {done}/{total}", end="\r")
         elif 10 * done // total != self._tenth:
             self._tenth = 10 * done // total
-            self.console.print(f"{self.title}  text features {done}/{total}")
+            self._line(f"{self.title}  text features {done}/{total}")
 
     def epoch(self, epoch: int, epochs: int, steps: int) -> None:
         self._epochs = epochs
@@ -94,8 +94,11 @@ class Shown:
     def epoch_done(self, line: dict[str, Any], best_epoch: int) -> None:
         terms = "  ".join(f"{name} {value:.3f}" for name, value in line["train"].items())
         mark = "  best" if best_epoch == line["epoch"] else ""
-        self.console.print(
+        self._line(
             f"{self.title}  epoch {line['epoch'] + 1}/{self._epochs}  valid MAE {line['valid']['mae']:.4f}  "
-            f"{terms}  {line['seconds']:.0f} s{mark}",
-            highlight=False,
+            f"{terms}  {line['seconds']:.0f} s{mark}"
         )
+
+    def _line(self, text: str) -> None:
+        """One line, and off a terminal one however long it is, so that logs can be searched."""
+        self.console.print(text, highlight=False, soft_wrap=not self.console.is_terminal)

@@ -15,7 +15,7 @@ import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -118,6 +118,48 @@ def find_runs(paths: Iterable[str | Path]) -> list[Run]:
                 "Go on with `mmmie train ... --resume`."
             )
     return runs
+
+
+def check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
+    """Whether a recipe may be trained into a folder.
+
+    Raises:
+        CheckpointError: it holds a run, and that is not one that `resume` may go on with.
+    """
+    if not (out / "recipe.json").is_file():
+        return
+    if not resume:
+        raise CheckpointError(f"{out} holds a run already. Go on with --resume, choose another --out, or remove it.")
+    run = Run.open(out)
+    if run.finished:
+        raise CheckpointError(f"the run {out} is finished; there is nothing to resume")
+    if run.recipe != recipe:
+        raise CheckpointError(
+            f"the run {out} was begun by another version of the recipe '{recipe.name}'. Go on with that version, or "
+            "choose another --runs folder or name."
+        )
+
+
+def check_resumed(run: Run, contract: Mapping[str, Any], videos: Sequence[str]) -> None:
+    """Whether an interrupted run would go on with what it was begun with; the path of the corpus may have changed.
+
+    Args:
+        contract: what the run would now write; see `assembly.contract_of`.
+        videos: those it would now train on.
+
+    Raises:
+        CheckpointError: the features, the content of the corpus or its splits are others.
+    """
+    for what, before, now in (
+        ("modalities or features", run.contract.get("modalities"), contract["modalities"]),
+        ("content of the corpus", run.corpus_fingerprint, contract["corpus"]["fingerprint"]),
+        ("splits", run.training_videos, list(videos)),
+    ):
+        if before != now:
+            raise CheckpointError(
+                f"the run {run.path} was begun with other {what} than {contract['corpus']['path']} has now. Bring the "
+                "corpus back, or train again into another folder."
+            )
 
 
 def environment() -> dict[str, Any]:

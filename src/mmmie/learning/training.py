@@ -22,11 +22,11 @@ from mmmie.corpus.store import Ints, TrainingParts
 from mmmie.errors import CheckpointError, NonFiniteError, TrainingError
 from mmmie.learning import parallel
 from mmmie.learning.assembly import build, contract_of, fit_scalers, modalities_of, shapes_of, sources_of
-from mmmie.learning.checkpoint import load_state, load_weights, parameters_of, save_checkpoint, save_state, take_weights
+from mmmie.learning.checkpoint import load_state, parameters_of, save_checkpoint, save_state, take_weights, weights_of
 from mmmie.learning.objective import Objective, Term
 from mmmie.learning.optimizing import learning_rate_factor, make_optimizer
 from mmmie.learning.progress import Progress, Silent
-from mmmie.learning.run import Run, environment, write_json, write_whole
+from mmmie.learning.run import Run, check_folder, check_resumed, environment, write_json, write_whole
 from mmmie.learning.validation import Validation, validate
 from mmmie.models.mmmie import MMMIE, Prediction, with_noise
 from mmmie.settings import Recipe
@@ -66,7 +66,8 @@ def fit(
     Raises:
         TrainingError: the splits share videos, a rate that the batch cannot resolve, or a non-finite value (with term,
             utterances and epoch).
-        CheckpointError: `out` holds a run already, or one of another recipe, or there is nothing to resume.
+        CheckpointError: `out` holds a run already, or one of another recipe or corpus, or there is nothing to resume;
+            the weights to begin with are missing, or not those that were trained.
     """
     return _Training(recipe, parts, Path(out), start, resume, progress or Silent()).run()
 
@@ -115,7 +116,7 @@ class _Training:
         _check_parts(parts)
         settings = recipe.training
         state = out / "state.safetensors"
-        _check_folder(out, resume, recipe)
+        check_folder(out, resume, recipe)
         modalities = modalities_of(recipe, parts.train)
         if not modalities:
             raise TrainingError(f"{parts.train.corpus.path} holds neither text nor features to train on")
@@ -130,7 +131,8 @@ class _Training:
         centre = float(np.median(labels))
         model = build(recipe, self.shapes, centre, max(1e-3, float(np.abs(labels - centre).mean())))
         fit_scalers(model, sources["train"])
-        self.videos_before = set(start.training_videos) if start is not None else set()
+        seen = {video for part in parts for video in part.videos}
+        self.videos = sorted(seen | set(start.training_videos if start is not None else ()))
         if start is not None:
             _begin_with(model, start, self.shapes)
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -145,6 +147,7 @@ class _Training:
         self.journal = _Journal()
         self.contract = contract_of(recipe, parts.train, self.shapes)
         if resume and state.is_file():
+            check_resumed(Run.open(out), self.contract, self.videos)
             self._load(state)
 
     def run(self) -> Run:
@@ -298,8 +301,7 @@ class _Training:
         self.out.mkdir(parents=True, exist_ok=True)
         write_json(self.out / "recipe.json", json.loads(self.recipe.model_dump_json()))
         write_json(self.out / "environment.json", environment())
-        seen = {video for part in self.parts for video in part.videos}
-        write_json(self.out / "training_videos.json", sorted(seen | self.videos_before))
+        write_json(self.out / "training_videos.json", self.videos)
         self._write_status("running")
 
     def _write_status(self, state: str) -> None:
@@ -353,20 +355,6 @@ def _check_parts(parts: TrainingParts) -> None:
         raise TrainingError(f"the video '{min(shared)}' is in train and valid; context would leak between them")
 
 
-def _check_folder(out: Path, resume: bool, recipe: Recipe) -> None:
-    if not (out / "recipe.json").is_file():
-        return
-    if not resume:
-        raise CheckpointError(f"{out} holds a run already. Go on with --resume, choose another --out, or remove it.")
-    if Run.open(out).finished:
-        raise CheckpointError(f"the run {out} is finished; there is nothing to resume")
-    if Run.open(out).recipe != recipe:
-        raise CheckpointError(
-            f"the run {out} was begun by another version of the recipe '{recipe.name}'. Go on with that version, or "
-            "choose another --runs folder or name."
-        )
-
-
 def _begin_with(model: MMMIE, start: Run, shapes: Mapping[str, Any]) -> None:
     theirs = start.contract["modalities"].get("text")
     if theirs and "text" in shapes and theirs["fingerprint"] != shapes["text"].fingerprint:
@@ -374,7 +362,7 @@ def _begin_with(model: MMMIE, start: Run, shapes: Mapping[str, Any]) -> None:
             f"{start.path} was trained with the text encoder {start.recipe.text.encoder}, of another fingerprint than "
             "this recipe's. Set the same text.encoder and text.max_tokens in both recipes."
         )
-    weights = load_weights(start.path / "checkpoint" / "model.safetensors")
+    weights = weights_of(start)
     own_label = {name: weights.pop(name) for name in ("label_centre", "label_scale")}
     assert own_label
     take_weights(model, {name: w for name, w in weights.items() if ".standardise." not in name or ".text." in name})
