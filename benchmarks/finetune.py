@@ -2,11 +2,11 @@
 
     python benchmarks/finetune.py [--quick]
 
-Both train the packaged MiniLM on the same token batches, in the same precision, with the same weights frozen. Ours is a whole
-step by recipes/mosi.toml: the batch is made, both modalities are encoded, every term of the objective is computed,
-gradients are clipped and weights averaged. The bare loop has its batches ready, and no more than the encoder with all
-hidden states, a linear head on their means, the absolute error, and AdamW. Blocks of the two alternate; the ratio is
-the median over pairs of blocks. One thread, and processor seconds, so that other programs disturb little.
+Both train the packaged MiniLM on the same token batches, in the same precision, with the same weights frozen. Ours is
+a whole step by recipes/mosi.toml: the batch is made, both modalities are encoded, every term of the objective is
+computed, gradients are clipped and weights averaged. The bare loop has its batches ready, and no more than the encoder
+with all hidden states, a linear head on their means, the absolute error, and AdamW. Blocks of the two alternate; the
+ratio is the median over pairs of blocks. One thread, and processor seconds, so that other programs disturb little.
 """
 
 import argparse

@@ -51,7 +51,7 @@ class Standardise(nn.Module):
         self.register_buffer("scale_D", torch.where(deviation_D > 1e-6, 1 / deviation_D.clamp(min=1e-6), 0.0))
 
     def forward(self, values: Tensor) -> Tensor:
-        return ((values - self.mean_D) * self.scale_D).clamp(-10, 10)
+        return (values - self.mean_D).mul_(self.scale_D).clamp_(-10, 10)
 
 
 class Noise(nn.Module):
