@@ -16,7 +16,6 @@ from mmmie.corpus.batching import (
     Batcher,
     FrameSource,
     SequenceGroup,
-    distinct_rows,
     groups_of_similar_length,
 )
 from mmmie.corpus.schema import CorpusInfo, FeatureInfo, Utterance
@@ -78,7 +77,6 @@ def test_one_target_and_no_context() -> None:
 def test_neighbours_are_shared_and_not_repeated() -> None:
     batch = batcher([5], context=2).batch(np.arange(5))
     assert batch.rows_N.tolist() == [0, 1, 2, 3, 4]
-    assert distinct_rows([batch, batch]) == 10
 
 
 @given(
@@ -202,7 +200,7 @@ def test_epochs_differ_and_runs_stay_together() -> None:
 def test_longer_runs_cost_fewer_passes() -> None:
     maker = batcher([30] * 10)
     costs = [
-        distinct_rows([maker.batch(t) for t in maker.shuffled(32, run, np.random.default_rng(0))]) for run in (1, 8)
+        sum(len(maker.batch(t).rows_N) for t in maker.shuffled(32, run, np.random.default_rng(0))) for run in (1, 8)
     ]
     assert costs[1] < 0.6 * costs[0]
 

@@ -5,7 +5,7 @@ mutual-information terms see it once. Shapes: N distinct utterances, B targets, 
 of a group of similar length, T steps, D width.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Protocol
@@ -278,8 +278,3 @@ def _moved(value: object, device: torch.device) -> "Batch":
     moved = move(value)
     assert isinstance(moved, Batch)
     return moved
-
-
-def distinct_rows(batches: Sequence[Batch]) -> int:
-    """How many encoder passes some batches cost in all."""
-    return sum(len(batch.rows_N) for batch in batches)
