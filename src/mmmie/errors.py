@@ -4,6 +4,8 @@
     ├── RecipeError        a recipe that does not parse, or asks for the impossible
     ├── CorpusError        a corpus, or a file imported into one, that is not as it must be
     ├── FeatureError       an encoder or extractor that is missing or of another fingerprint
+    ├── MediaError         a video or recording that cannot be read
+    ├── TranscriptError    a transcript that cannot be read, or does not fit its media
     ├── TrainingError      training that cannot go on
     │   └── NonFiniteError a term or a gradient became NaN or infinite
     ├── CheckpointError    a checkpoint that does not fit its corpus, or is broken
@@ -32,6 +34,14 @@ class FeatureError(MmmieError):
     """An encoder or extractor that is missing, broken, or of another fingerprint."""
 
 
+class MediaError(MmmieError):
+    """A video or recording that cannot be read."""
+
+
+class TranscriptError(MmmieError):
+    """A transcript that cannot be read, or does not fit its media."""
+
+
 class TrainingError(MmmieError):
     """Training that cannot go on."""
 
@@ -55,3 +65,8 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
     if near:
         return f"Did you mean '{near[0]}'?"
     return f"Known: {', '.join(known)}." if known else ""
+
+
+def missing_extra(library: str, extra: str) -> MmmieError:
+    """The error for an optional library that is not installed."""
+    return MmmieError(f"{library} is not installed. Install it with: pip install 'mmmie[{extra}]'")

@@ -15,6 +15,7 @@ VERBS = {
     "import": ("import_", "Turn data sets in their own formats into a corpus."),
     "generate": ("generate", "Make a corpus of known mutual information."),
     "resplit": ("resplit", "Make new train, valid and test splits by video."),
+    "merge": ("merge", "Put several corpora into one."),
     "inspect": ("inspect", "Audit a corpus: splits, lengths, masked values, duplicates, leaks."),
     "train": ("train", "Train by a recipe, with one seed or several."),
     "evaluate": ("evaluate", "Open the test split: predictions and metrics of finished runs."),

@@ -10,11 +10,14 @@ from mmmie.settings import MODALITIES, Modality
 
 SCHEMA_VERSION = 1
 SPLITS = ("train", "valid", "test")
+UNLABELLED = "unlabelled"
+"""The split of rows whose label nobody knows (NaN): what is to be predicted, and never learnt from or evaluated."""
 
 __all__ = [
     "MODALITIES",
     "SCHEMA_VERSION",
     "SPLITS",
+    "UNLABELLED",
     "CorpusInfo",
     "FeatureInfo",
     "Modality",
@@ -37,7 +40,8 @@ class Utterance:
     """The labelled unit: one stretch of speech of one video.
 
     `index` orders utterances within their video; only the order counts, not the value of the first. `text` is None
-    where it is absent (which is not the same as empty); `speaker` is None where the corpus does not know speakers.
+    where it is absent (which is not the same as empty); `speaker` is None where the corpus does not know speakers. The
+    label is NaN in the split `unlabelled`, and only there.
     """
 
     video: str

@@ -18,7 +18,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmmie.corpus.schema import CorpusInfo, Utterance, Word
+from mmmie.corpus.schema import UNLABELLED, CorpusInfo, Utterance, Word
 from mmmie.errors import CorpusError, did_you_mean
 
 Floats = NDArray[np.float32]
@@ -242,6 +242,17 @@ class Corpus:
             raise CorpusError(
                 f"{self.path} has no test split. Make one by video with `mmmie resplit {self.path} --out NEW.corpus`."
             )
+        return part
+
+    def unlabelled(self) -> Part:
+        """The rows to be predicted, whose labels nobody knows.
+
+        Raises:
+            CorpusError: there are none.
+        """
+        part = self._part(UNLABELLED)
+        if not len(part):
+            raise CorpusError(f"{self.path} has no rows without a label")
         return part
 
     def everything(self) -> Part:

@@ -1,6 +1,7 @@
 """Writing a corpus: row by row, checked, into a temporary folder that is renamed when all of it is there."""
 
 import hashlib
+import math
 import os
 import shutil
 import tempfile
@@ -15,7 +16,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from mmmie.corpus.schema import SPLITS, CorpusInfo, Utterance
+from mmmie.corpus.schema import SPLITS, UNLABELLED, CorpusInfo, Utterance
 from mmmie.corpus.store import Floats
 from mmmie.errors import CorpusError, did_you_mean
 
@@ -116,11 +117,15 @@ class CorpusWriter:
         return self._temporary / name
 
     def _check(self, utterance: Utterance) -> None:
-        if utterance.split not in SPLITS:
+        known = (*SPLITS, UNLABELLED)
+        if utterance.split not in known:
             raise CorpusError(
-                f"{utterance.id}: unknown split '{utterance.split}'. {did_you_mean(utterance.split, SPLITS)}"
+                f"{utterance.id}: unknown split '{utterance.split}'. {did_you_mean(utterance.split, known)}"
             )
-        if not (self.info.label_min <= utterance.label <= self.info.label_max):
+        if utterance.split == UNLABELLED:
+            if not math.isnan(utterance.label):
+                raise CorpusError(f"{utterance.id}: label {utterance.label} in the split 'unlabelled'; leave it NaN")
+        elif not (self.info.label_min <= utterance.label <= self.info.label_max):
             raise CorpusError(
                 f"{utterance.id}: label {utterance.label} is outside [{self.info.label_min}, {self.info.label_max}]. "
                 "Correct the row, or state the range of the labels."
