@@ -53,6 +53,15 @@ class IdentitySettings(Settings):
     """Control: roles are drawn at random for every window, so that they say nothing."""
 
 
+class ExpertSettings(Settings):
+    """What a modality that is read alone has proved, on recordings of persons and sets that training had not seen."""
+
+    explained: float = Field(0.0, ge=0, lt=1)
+    """R^2: the share of the labels' variance its score explains there. 0: it is shown, and not counted."""
+    slope: float = Field(1.0, ge=0)
+    """Of the labels on its score there: below 1 where it exaggerates."""
+
+
 class ModelSettings(Settings):
     """The network from features to score."""
 
@@ -70,6 +79,9 @@ class ModelSettings(Settings):
     noise_start: float = Field(0.5, gt=0.02)
     """s before training, or for good where it is fixed; the means have unit scale. Large is a regulariser by itself."""
     identity: IdentitySettings = IdentitySettings()
+    experts: dict[Modality, ExpertSettings] | None = None
+    """None: the fusion network reads all modalities together. Else it reads each alone, with its context, and the
+    scores are joined by what each has proved: for training data in which no utterance has all modalities."""
 
     @model_validator(mode="after")
     def _heads_divide_width(self) -> Self:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from mmmie.corpus.batching import Batch
 from mmmie.models.encoders import ModalityEncoder, Representation
+from mmmie.models.experts import Experts
 from mmmie.models.fusion import Fusion
 from mmmie.models.identity import IdentityEmbedding
 from mmmie.settings import ModelSettings
@@ -54,6 +55,7 @@ class MMMIE(nn.Module):
         self.dropout = nn.Dropout(settings.dropout)
         self.identity = IdentityEmbedding(settings.identity, 2 * settings.context + 1, len(encoders), settings.width)
         self.fusion = Fusion(settings.width, settings.fusion_layers, settings.heads, settings.dropout)
+        self.experts = None if settings.experts is None else Experts(settings.experts, self.modalities)
         self.register_buffer("label_centre", torch.tensor(label_centre))
         self.register_buffer("label_scale", torch.tensor(label_scale))
 
@@ -71,8 +73,17 @@ class MMMIE(nn.Module):
             token_BUD = self.dropout(samples[name][place_BU])
             tokens.append(token_BUD + self.identity(batch.role_BU, batch.same_speaker_BU, m))
             masks.append(real_BU & present[name][place_BU])
-        score_B = self.fusion(torch.stack(tokens, dim=1), torch.stack(masks, dim=1))
+        tokens_BMUD, mask_BMU = torch.stack(tokens, dim=1), torch.stack(masks, dim=1)
+        if self.experts is None:
+            score_B = self.fusion(tokens_BMUD, mask_BMU)
+        else:
+            score_B = self.experts(self._alone(tokens_BMUD, mask_BMU), mask_BMU[:, :, mask_BMU.shape[2] // 2])
         return score_B * self.label_scale + self.label_centre  # type: ignore[no-any-return]
+
+    def _alone(self, tokens_BMUD: Tensor, mask_BMU: Tensor) -> Tensor:
+        """(B, M) the score of each modality with all others hidden."""
+        alone = torch.eye(len(self.modalities), dtype=torch.bool, device=mask_BMU.device)
+        return torch.stack([self.fusion(tokens_BMUD, mask_BMU & alone[m][:, None]) for m in range(len(alone))], dim=1)
 
     def forward(
         self, batch: Batch, epsilon_MND: Tensor | None = None, visible: Mapping[str, Tensor] | None = None

@@ -1,0 +1,127 @@
+"""What stands between a file and its result: stages, each stored under a key of its inputs and settings.
+
+A stage's output is a folder `NAME-KEY` that appears whole or not at all. What is there is not done again; what was
+made under another key is removed when the stage has been done anew.
+"""
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from mmmie.analysis.result import Stage
+from mmmie.errors import MediaError, MmmieError
+
+STAGES = ("media", "speech", "transcript", "speakers", "utterances", "faces", "features", "prediction", "report")
+
+
+def key_of(*parts: Any) -> str:
+    """16 hex digits over JSON values: settings, versions, and the keys of the stages that come before."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+class StageFailed(Exception):  # noqa: N818 - not an error of its own: the record says what went wrong
+    """A stage could not be done; its record is in the log."""
+
+
+def _silent(stage: str, state: str) -> None:
+    """Reports nothing."""
+
+
+@dataclass
+class StageLog:
+    """What became of each stage so far, in the order in which they ended."""
+
+    report: Callable[[str, str], None] = _silent
+    """Called with a stage and `begun`, `done`, `kept`, `skipped` or `failed`."""
+    records: list[Stage] = field(default_factory=list)
+
+    def skip(self, stage: str, cause: str) -> None:
+        """Notes a stage that there is no need or no way to do, without calling it a failure."""
+        self._add(Stage(stage=stage, status="skipped", cause=cause))
+
+    @contextmanager
+    def doing(self, stage: str) -> Iterator[None]:
+        """Times a stage; an error the user can mend becomes its record and `StageFailed`, any other goes on up."""
+        began = time.monotonic()
+        self.report(stage, "begun")
+        try:
+            yield
+        except MmmieError as error:
+            cause, repair = _cause_and_repair(str(error))
+            seconds = time.monotonic() - began
+            self._add(Stage(stage=stage, status="failed", cause=cause, repair=repair, seconds=seconds))
+            raise StageFailed(stage) from error
+        self._add(Stage(stage=stage, status="done", seconds=time.monotonic() - began))
+
+    def keep(self, stage: str) -> None:
+        self._add(Stage(stage=stage, status="kept"))
+
+    def _add(self, record: Stage) -> None:
+        self.records.append(record)
+        self.report(record.stage, record.status)
+
+
+@dataclass(frozen=True)
+class StageStore:
+    """The outputs of the stages of one file."""
+
+    folder: Path
+    log: StageLog
+
+    def make(self, stage: str, key: str, write: Callable[[Path], None]) -> Path:
+        """The folder of a stage's output, made by `write` into an empty folder unless it is there already.
+
+        Raises:
+            StageFailed: `write` raised an MmmieError, or the disk is full; the log has the record.
+        """
+        place = self.folder / f"{stage}-{key}"
+        if place.is_dir():
+            self.log.keep(stage)
+            return place
+        with self.log.doing(stage):
+            try:
+                self._write(place, write)
+            except OSError as error:
+                raise MediaError(f"could not write {place}: {error}. Make room, or choose another --out.") from error
+        for old in self.folder.glob(f"{stage}-*"):
+            if old != place:
+                shutil.rmtree(old, ignore_errors=True)
+        return place
+
+    def _write(self, place: Path, write: Callable[[Path], None]) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=self.folder))
+        try:
+            write(temporary)
+            os.chmod(temporary, 0o755)
+            temporary.rename(place)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def save_value(path: Path, kind: Any, value: Any) -> None:
+    """Writes a frozen dataclass, or a tuple of them, as JSON."""
+    path.write_bytes(TypeAdapter(kind).dump_json(value))
+
+
+def load_value(path: Path, kind: Any) -> Any:
+    """Reads what `save_value` wrote, as a value of `kind`."""
+    return TypeAdapter(kind).validate_json(path.read_bytes())
+
+
+def _cause_and_repair(text: str) -> tuple[str, str]:
+    """Errors say what came and then, in their last sentence, what to do."""
+    cause, dot, repair = text.strip().removesuffix(".").rpartition(". ")
+    if not dot:
+        return text, "Look at the file, and analyze it again."
+    return f"{cause}.", f"{repair}."

@@ -1,0 +1,68 @@
+"""Stages: done once, appearing whole, failing into a record."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from mmmie.analysis.stages import StageFailed, StageLog, StageStore, key_of, load_value, save_value
+from mmmie.errors import MediaError
+
+
+def test_a_stage_is_done_once_for_each_key_and_the_old_output_goes(tmp_path: Path) -> None:
+    calls: list[Path] = []
+
+    def write(folder: Path) -> None:
+        calls.append(folder)
+        (folder / "x").write_text(str(len(calls)))
+
+    store = StageStore(tmp_path / "s", StageLog())
+    first = store.make("media", key_of("a"), write)
+    assert store.make("media", key_of("a"), write) == first
+    assert len(calls) == 1
+    second = store.make("media", key_of("b"), write)
+    assert (second / "x").read_text() == "2"
+    assert sorted(p.name for p in (tmp_path / "s").iterdir()) == [second.name]
+    assert [record.status for record in store.log.records] == ["done", "kept", "done"]
+
+
+def test_a_mistake_becomes_a_record_and_leaves_nothing(tmp_path: Path) -> None:
+    def write(folder: Path) -> None:
+        (folder / "half").write_text("x")
+        raise MediaError("x.mp4 is empty: 0 bytes. Copy it again")
+
+    seen: list[tuple[str, str]] = []
+    store = StageStore(tmp_path / "s", StageLog(lambda stage, state: seen.append((stage, state))))
+    with pytest.raises(StageFailed):
+        store.make("media", "k", write)
+    (record,) = store.log.records
+    assert (record.status, record.cause, record.repair) == ("failed", "x.mp4 is empty: 0 bytes.", "Copy it again.")
+    assert list((tmp_path / "s").iterdir()) == []
+    assert seen == [("media", "begun"), ("media", "failed")]
+
+
+def test_a_fault_of_ours_is_not_swallowed(tmp_path: Path) -> None:
+    store = StageStore(tmp_path / "s", StageLog())
+    with pytest.raises(ZeroDivisionError):
+        store.make("media", "k", lambda folder: print(1 / 0))
+    assert list((tmp_path / "s").iterdir()) == []
+
+
+@dataclass(frozen=True)
+class Inner:
+    seconds: float
+    name: str | None
+
+
+@dataclass(frozen=True)
+class Outer:
+    path: Path
+    parts: tuple[Inner, ...]
+
+
+def test_values_come_back_as_they_went(tmp_path: Path) -> None:
+    value = Outer(Path("a/b c.mp4"), (Inner(0.1 + 0.2, None), Inner(1e-9, "é\n")))
+    save_value(tmp_path / "v.json", Outer, value)
+    assert load_value(tmp_path / "v.json", Outer) == value
+    assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
+    assert key_of("a", 1) != key_of("a", 2)
