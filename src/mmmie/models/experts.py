@@ -34,7 +34,7 @@ class Experts(nn.Module):
 
     def __init__(self, settings: Mapping[Modality, ExpertSettings], modalities: Sequence[str]) -> None:
         super().__init__()
-        proved: dict[str, ExpertSettings] = {name: expert for name, expert in settings.items()}
+        proved: dict[str, ExpertSettings] = dict(settings.items())
         chosen = [proved.get(name, ExpertSettings()) for name in modalities]
         precision_M = torch.tensor([1 / (1 - expert.explained) for expert in chosen])
         slope_M = torch.tensor([expert.slope for expert in chosen])
