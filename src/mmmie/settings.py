@@ -163,6 +163,27 @@ class TrainingSettings(Settings):
     seed: int = Field(0, ge=0)
 
 
+class AnalysisSettings(Settings):
+    """How a video becomes a result."""
+
+    modalities: tuple[Modality, ...] = MODALITIES
+    """What is read; the others are not even decoded."""
+    recogniser: str = "tiny.en"
+    """A Whisper model for faster-whisper: `tiny.en` (packaged), a folder, or a name that is in the local cache."""
+    language: str | None = None
+    """Spoken, as in `en`; None: what the recogniser hears."""
+    audio_stream: int | None = Field(None, ge=0)
+    """Which of several audio streams, by its index in the file; None: the one the file marks."""
+    speakers: bool = True
+    """Whether voices are told apart; False: one speaker."""
+    names: dict[str, str] = {}
+    """What speakers are called, as in `{"S1" = "Ana"}`."""
+    face_rate_hz: float = Field(6.0, gt=0, le=60)
+    """Frames a second that are searched for faces."""
+    threads: int = Field(1, ge=1)
+    """Of each library in a worker."""
+
+
 METHODS: dict[str, dict[str, dict[str, Any]]] = {
     "measured": {},
     "paper": {
