@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 comma := ,
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-fast check bench
+.PHONY: demo test test-fast check bench docs
 
 demo: $(VENV)/.has-figures-h5
 	$(BIN)/mmmie demo --out runs/demo
@@ -23,6 +23,9 @@ check: $(VENV)/.has-dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest tests/house
+
+docs: $(VENV)/.has-dev
+	$(BIN)/python -m mmmie.analysis.schema docs/result.schema.json
 
 bench: $(VENV)/.has-dev
 	set -e; for program in help open_corpus epoch finetune; do \

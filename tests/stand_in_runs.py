@@ -5,10 +5,8 @@ A test file takes these fixtures with `pytest_plugins = ("stand_in_runs",)`.
 
 import hashlib
 import json
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
@@ -16,6 +14,8 @@ import pytest
 from mmmie.corpus.schema import CorpusInfo, Utterance
 from mmmie.corpus.store import Corpus, Part
 from mmmie.corpus.writer import CorpusWriter
+from mmmie.evidence import attribution
+from mmmie.evidence.attribution import Reading
 from mmmie.learning.run import Run
 from mmmie.settings import Recipe
 
@@ -32,14 +32,34 @@ def scores_of(run: Run, part: Part) -> np.ndarray:
     return (part.labels + run.recipe.model.width / 100 * np.array(error)).astype(np.float32)
 
 
+def reading_of(scores: np.ndarray, part: Part) -> Reading:
+    """A reading of these scores by one modality, whose features are drawn by id."""
+    scores = np.asarray(scores, dtype=np.float64)
+    seeds = [int.from_bytes(hashlib.sha256(id_.encode()).digest()[:4], "big") for id_ in part.ids]
+    features = np.stack([np.random.default_rng(seed).standard_normal(3) for seed in seeds]).astype(np.float32)
+    return Reading(
+        modalities=("text",),
+        present=np.ones((len(part), 1), dtype=np.bool_),
+        subset_scores=np.stack([np.full(len(scores), 0.25), scores]),
+        without_context=0.9 * scores,
+        features={"text": features},
+    )
+
+
 @pytest.fixture
 def predict(monkeypatch) -> Callable[[Callable], None]:
-    """Puts another function in the place of `mmmie.learning.prediction.predict`; `scores_of` is there already."""
+    """Puts a function in the place of what makes scores of a run and a part; `scores_of` is there already."""
 
     def use(function):
-        module = ModuleType("mmmie.learning.prediction")
-        module.predict = function
-        monkeypatch.setitem(sys.modules, module.__name__, module)
+        def read_part(run, part):
+            return reading_of(function(run, part), part)
+
+        def features_of_part(run, part):
+            reading = reading_of(np.zeros(len(part)), part)
+            return reading.features, reading.present
+
+        monkeypatch.setattr(attribution, "read_part", read_part)
+        monkeypatch.setattr(attribution, "features_of_part", features_of_part)
 
     use(scores_of)
     return use

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 from mmmie.errors import MmmieError
 
 if TYPE_CHECKING:
+    from mmmie.analysis.analysis import Analysis
+    from mmmie.analysis.analyzer import Analyzer
     from mmmie.corpus.store import Corpus
     from mmmie.evidence.compare import compare
     from mmmie.evidence.evaluation import evaluate
@@ -21,9 +23,11 @@ if TYPE_CHECKING:
     from mmmie.learning.training import fit
     from mmmie.settings import Recipe
 
-__all__ = ["Corpus", "MmmieError", "Recipe", "Run", "compare", "evaluate", "fit", "predict"]
+__all__ = ["Analysis", "Analyzer", "Corpus", "MmmieError", "Recipe", "Run", "compare", "evaluate", "fit", "predict"]
 
 _HOMES = {
+    "Analysis": "mmmie.analysis.analysis",
+    "Analyzer": "mmmie.analysis.analyzer",
     "Corpus": "mmmie.corpus.store",
     "Recipe": "mmmie.settings",
     "Run": "mmmie.learning.run",

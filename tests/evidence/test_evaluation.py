@@ -25,7 +25,12 @@ def test_scores_test_and_valid_and_writes_both_files(make_corpus, make_run):
     before = {p.name for p in run.path.iterdir()}
     evaluation = evaluate(run, corpus)
 
-    assert {p.name for p in run.path.iterdir()} - before == {"predictions.parquet", "evaluation.json"}
+    assert {p.name for p in run.path.iterdir()} - before == {
+        "predictions.parquet",
+        "evaluation.json",
+        "calibration.json",
+        "calibration.safetensors",
+    }
     stored = Predictions.read(run.path / "predictions.parquet")
     assert stored.part("test").ids == corpus.test().ids
     assert stored.part("valid").ids == corpus.training().valid.ids

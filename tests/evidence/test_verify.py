@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -9,8 +10,11 @@ import pyarrow.parquet as pq
 import pytest
 
 from mmmie.corpus.store import Corpus
+from mmmie.evidence.calibration import Calibration
 from mmmie.evidence.evaluation import evaluate
 from mmmie.evidence.metrics import measure
+from mmmie.evidence.predictions import Predictions
+from mmmie.evidence.reliability import measure_reliability
 from mmmie.evidence.verify import verify
 from mmmie.learning.run import Run
 from stand_in_runs import scores_of
@@ -88,15 +92,24 @@ def test_one_score_that_changes_no_rounded_figure_is_caught(run):
 
 
 def _forge(run, change):
-    """Tampers with the scores and makes the figures of evaluation.json agree with them, checksum included."""
+    """Tampers with the scores and makes all that follows from them agree, intervals and checksum included."""
     _rewrite_parquet(run, change)
     path = run.path / "predictions.parquet"
+    forged, calibration = Predictions.read(path), Calibration.read(run.path)
+    lower, upper, unsure = calibration.bounds(forged.scores, forged.worth.modalities)
+    explained = {"text": forged.scores - calibration.reference}
+    worth = replace(
+        forged.worth, lower=lower, upper=upper, abstain=unsure | forged.worth.outside, contributions=explained
+    )
+    forged = replace(forged, worth=worth)
+    forged.write(path)
     table = pq.read_table(path)
     content = json.loads((run.path / "evaluation.json").read_text())
     splits = np.array(table["split"].to_pylist())
     for split in ("test", "valid"):
         rows = splits == split
         content[split] = measure(table["label"].to_numpy()[rows], table["score"].to_numpy()[rows]).to_json()
+    content["reliability"] = measure_reliability(forged.part("test"), calibration.levels.coverage).to_json()
     content["test_videos"] = len({v for v, s in zip(table["video"].to_pylist(), splits, strict=True) if s == "test"})
     content["predictions_sha256"] = hashlib.sha256(path.read_bytes()).hexdigest()
     (run.path / "evaluation.json").write_text(json.dumps(content))
@@ -111,7 +124,7 @@ def test_a_forged_evaluation_is_caught_by_the_corpus_or_by_predicting_again(run)
     _forge(run, better_test)
     assert _failed(run) == set()  # consistent in itself: this is what --deep is for
     failed = {what.split(",")[0] for what in _failed(run, deep=True)}
-    assert failed == {"test scores predicted again", "test mae predicted again"}
+    assert failed == {"test scores predicted again", "test mae predicted again", "test contribution of text"}
 
 
 @pytest.mark.parametrize(
@@ -167,7 +180,7 @@ def test_an_evaluation_of_earlier_weights_is_caught(run, rewrite):
     weights.write_bytes(b"trained again")
     digest = hashlib.sha256(weights.read_bytes()).hexdigest()
     rewrite(run.path / "checkpoint" / "contract.json", "sha256", digest)
-    assert _failed(run) == {"sha256 of the evaluated weights"}
+    assert _failed(run) == {"sha256 of the evaluated weights", "sha256 of the calibrated weights"}
 
 
 def test_an_epoch_that_was_not_the_best_is_caught(run, rewrite):

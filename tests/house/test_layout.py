@@ -14,7 +14,19 @@ PACKAGE = ROOT / "src" / "mmmie"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 MOST_LINES = 400
 NO_HOME = {"utils", "util", "common", "helpers", "helper", "misc"}
-HEAVY_AND_OPTIONAL = ("h5py", "matplotlib")
+ONE_TORCH_FILE = ("media/speakers.py", "torch.load")
+"""The voice network is published as a torch file only."""
+HEAVY_AND_OPTIONAL = (
+    "h5py",
+    "matplotlib",
+    "pandas",
+    "av",
+    "onnxruntime",
+    "faster_whisper",
+    "ai_edge_litert",
+    "cv2",
+    "praatio",
+)
 
 
 def relative(path: Path) -> str:
@@ -65,6 +77,9 @@ def test_nothing_is_unpickled_or_executed():
     forbidden = {"torch.load", "pickle.load", "pickle.loads", "pickle.Unpickler", "eval", "exec", "os.system"}
     for path in SOURCES:
         for name, call in calls(path):
+            if (relative(path), name) == ONE_TORCH_FILE:  # pinned by its sha256, and tensors only
+                assert ast.unparse(call).endswith("weights_only=True)")
+                continue
             assert name not in forbidden, f"{relative(path)}:{call.lineno} calls {name}"
             for keyword in call.keywords:
                 allowed = keyword.arg not in ("allow_pickle", "shell", "trust_remote_code")

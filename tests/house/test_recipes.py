@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from mmmie.analysis.recordings import RecordingsSettings
 from mmmie.corpus.importers.settings import load_import
 from mmmie.settings import Recipe
 
@@ -28,7 +29,7 @@ def test_a_training_recipe_parses(path):
 
 @pytest.mark.parametrize("path", TO_IMPORT, ids=lambda p: p.name)
 def test_an_import_recipe_parses(path):
-    assert load_import(path).name
+    assert load_import(path, more={"recordings": RecordingsSettings}).name
 
 
 def test_the_recipe_of_the_demo_comes_with_the_package():

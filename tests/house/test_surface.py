@@ -9,7 +9,7 @@ import pytest
 import mmmie
 from mmmie.cli.main import VERBS
 
-EXPORTED = {"Corpus", "MmmieError", "Recipe", "Run", "compare", "evaluate", "fit", "predict"}
+EXPORTED = {"Analysis", "Analyzer", "Corpus", "MmmieError", "Recipe", "Run", "compare", "evaluate", "fit", "predict"}
 HEAVY = ("torch", "pydantic", "numpy", "pyarrow", "transformers", "rich", "h5py", "matplotlib")
 
 

@@ -10,18 +10,34 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from mmmie.analysis.result import Stage
+from mmmie.analysis.result import Media, Result, Stage
 from mmmie.errors import MediaError, MmmieError
 
-STAGES = ("media", "speech", "transcript", "speakers", "utterances", "faces", "features", "prediction", "report")
+STAGES = (
+    "media",
+    "speech",
+    "transcript",
+    "speakers",
+    "utterances",
+    "faces",
+    "voice",
+    "features",
+    "prediction",
+    "report",
+)
+
+
+Report = Callable[[str, str], None]
+"""Takes a stage and what became of it: `begun`, `done`, `kept`, `skipped`, `failed`, or how far it is."""
 
 
 def key_of(*parts: Any) -> str:
@@ -41,8 +57,7 @@ def _silent(stage: str, state: str) -> None:
 class StageLog:
     """What became of each stage so far, in the order in which they ended."""
 
-    report: Callable[[str, str], None] = _silent
-    """Called with a stage and `begun`, `done`, `kept`, `skipped` or `failed`."""
+    report: Report = _silent
     records: list[Stage] = field(default_factory=list)
 
     def skip(self, stage: str, cause: str) -> None:
@@ -107,6 +122,12 @@ class StageStore:
             temporary.rename(place)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
+
+
+def failed_result(media: Path, stages: Sequence[Stage]) -> Result:
+    """The result of a file of which there is nothing to show."""
+    versions = {"mmmie": version("mmmie")}
+    return Result(status="failed", media=Media(name=media.name), stages=tuple(stages), versions=versions)
 
 
 def save_value(path: Path, kind: Any, value: Any) -> None:

@@ -28,6 +28,7 @@ def command(
 
     Every key of every format is described in docs/formats.md.
     """
+    from mmmie.analysis.recordings import RecordingsSettings, import_recordings
     from mmmie.corpus.importers.importing import import_corpus
     from mmmie.corpus.importers.settings import load_import, parse_import
     from mmmie.settings import parse_override
@@ -38,7 +39,10 @@ def command(
     if what.endswith(".toml"):
         if files:
             raise typer.BadParameter(f"--{next(iter(files))} goes with a format; in a recipe, use --set")
-        stated, folder = load_import(what, overrides), source
+        stated, folder = load_import(what, overrides, {"recordings": RecordingsSettings}), source
+        if isinstance(stated, RecordingsSettings):
+            print(_summary(import_recordings(stated, folder, out)))
+            return 0
     else:
         values, folder = _from_files(what, source, files)
         values["name"] = out.name.removesuffix(".corpus")

@@ -12,6 +12,7 @@ from mmmie.errors import MmmieError, did_you_mean
 
 VERBS = {
     "demo": ("demo", "Generate a corpus, train MMMIE on it, evaluate it once, show the table."),
+    "analyze": ("analyze", "Turn videos into sentiment timelines: files and a page."),
     "import": ("import_", "Turn data sets in their own formats into a corpus."),
     "generate": ("generate", "Make a corpus of known mutual information."),
     "resplit": ("resplit", "Make new train, valid and test splits by video."),
@@ -21,6 +22,8 @@ VERBS = {
     "evaluate": ("evaluate", "Open the test split: predictions and metrics of finished runs."),
     "compare": ("compare", "Compare runs: mean, spread, paired bootstrap over videos."),
     "verify": ("verify", "Recompute every stored figure from the stored predictions."),
+    "pack": ("pack", "Make a folder of a checkpoint, its intervals and its card, to hand on."),
+    "card": ("card", "Show the card of a trained model: data, licence, results, limits."),
 }
 """Verb -> its file in this folder, and one line for the overview."""
 

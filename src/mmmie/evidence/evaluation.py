@@ -1,7 +1,7 @@
 """The one door to the test split: a finished run's predictions and metrics, and how often the door was opened.
 
 An evaluation is two files: `predictions.parquet` and `evaluation.json`, in the run folder for the run's own corpus,
-in `on/CORPUS` inside it for another one.
+in `on/CORPUS` inside it for another one. What the predictions are worth comes from the run's calibration.
 """
 
 import json
@@ -10,15 +10,19 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 
 from mmmie.corpus.store import Corpus, Part
-from mmmie.errors import EvidenceError
+from mmmie.errors import CorpusError, EvidenceError
+from mmmie.evidence import attribution
+from mmmie.evidence.attribution import Reading
+from mmmie.evidence.calibration import CALIBRATION_FILE, Calibration, calibrate, labels_of
 from mmmie.evidence.metrics import CONVENTIONS, METRICS, Metrics, show, undefined_notes
 from mmmie.evidence.openings import Openings, recipe_hash, record_opening
-from mmmie.evidence.predictions import PREDICTIONS_FILE, Origin, Predictions, replacing
+from mmmie.evidence.predictions import PREDICTIONS_FILE, Origin, Predictions, join_worth, replacing
+from mmmie.evidence.reliability import Reliability, measure_reliability
 from mmmie.evidence.table import table
 
 if TYPE_CHECKING:
@@ -46,6 +50,9 @@ class Evaluation:
     """Of the weights that were evaluated: those of a later training are others."""
     predictions_sha256: str
     predictions: Predictions = field(repr=False, compare=False)
+    reliability: Reliability | None = None
+    """Of the intervals on test; None where the run could not be calibrated, or was evaluated before there were any."""
+    calibration_sha256: str | None = None
 
     def __str__(self) -> str:
         origin, valid = self.origin, self.valid
@@ -60,6 +67,7 @@ class Evaluation:
             f"{self.test_videos} videos",
             table([[*row[:3], row[3].ljust(width)] for row in rows]),
             *undefined_notes(origin.label_range),
+            *([str(self.reliability)] if self.reliability else []),
             str(self.openings),
         ]
         return "\n".join(lines)
@@ -82,6 +90,9 @@ class Evaluation:
             "predictions_sha256": self.predictions_sha256,
             "mmmie_version": self.origin.mmmie_version,
         }
+        if self.reliability:
+            values["reliability"] = self.reliability.to_json()
+            values["calibration_sha256"] = self.calibration_sha256
         return json.dumps(values, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     @classmethod
@@ -119,6 +130,8 @@ class Evaluation:
                 checkpoint_sha256=values["checkpoint_sha256"],
                 predictions_sha256=values["predictions_sha256"],
                 predictions=Predictions.read(folder / PREDICTIONS_FILE),
+                reliability=Reliability.from_json(values["reliability"]) if "reliability" in values else None,
+                calibration_sha256=values.get("calibration_sha256"),
             )
         except (KeyError, TypeError, IndexError, ValueError, OSError) as error:
             raise EvidenceError(f"{path} is damaged: {error!r}. Evaluate the run again.") from None
@@ -137,9 +150,6 @@ def evaluate(run: "Run", corpus: Corpus | None = None) -> Evaluation:
             score is not finite; a file cannot be written.
         CorpusError, CheckpointError, FeatureError: the corpus, the weights or the features are missing or do not fit.
     """
-    # Torch comes with it, and reading a stored evaluation should not wait for that.
-    from mmmie.learning.prediction import predict
-
     if not run.finished:
         raise EvidenceError(f"{run.path} is not finished. Go on with `mmmie train ... --resume`, then evaluate it.")
     corpus = corpus or Corpus.open(run.corpus_path)
@@ -147,7 +157,8 @@ def evaluate(run: "Run", corpus: Corpus | None = None) -> Evaluation:
     test = corpus.test()
     _refuse_seen_videos(run, corpus, test)
     parts = [test, corpus.training().valid] if own else [test]
-    scores = [_finite(predict(run, part), part) for part in parts]
+    readings = [_finite(attribution.read_part(run, part), part) for part in parts]
+    calibration = _calibration(run, corpus, readings[1]) if own else _calibration(run, None, None)
     openings = record_opening(run, corpus.path)
     info = corpus.info
     origin = Origin(
@@ -158,7 +169,8 @@ def evaluate(run: "Run", corpus: Corpus | None = None) -> Evaluation:
         (float(info.label_min), float(info.label_max)),
         version("mmmie"),
     )
-    predictions = _predictions(origin, parts, scores)
+    predictions = _predictions(origin, parts, readings, calibration)
+    test_rows = predictions.part("test")
     folder = evaluation_folder(run, corpus, own)
     with replacing(folder / PREDICTIONS_FILE) as parquet, replacing(folder / EVALUATION_FILE) as description:
         predictions.write(parquet)
@@ -168,13 +180,15 @@ def evaluate(run: "Run", corpus: Corpus | None = None) -> Evaluation:
             recipe=recipe_hash(run.recipe),
             corpus_path=str(corpus.path.resolve()),
             own_corpus=own,
-            test=predictions.part("test").metrics(),
+            test=test_rows.metrics(),
             valid=predictions.part("valid").metrics() if own else None,
             test_videos=len(set(test.videos)),
             openings=openings,
             checkpoint_sha256=str(run.contract["sha256"]),
-            predictions_sha256=sha256(parquet.read_bytes()).hexdigest(),
+            predictions_sha256=_checksum(parquet),
             predictions=predictions,
+            reliability=measure_reliability(test_rows, calibration.levels.coverage) if calibration else None,
+            calibration_sha256=_checksum(run.path / CALIBRATION_FILE) if calibration else None,
         )
         description.write_text(evaluation.to_json(), encoding="utf-8")
     return evaluation
@@ -228,8 +242,18 @@ def _refuse_seen_videos(run: "Run", corpus: Corpus, test: Part) -> None:
         )
 
 
-def _finite(scores: Any, part: Part) -> Any:
-    scores = np.asarray(scores, dtype=np.float64)
+def _calibration(run: "Run", corpus: Corpus | None, valid: Reading | None) -> Calibration | None:
+    """None for another corpus than the run's own where that is no longer there to be calibrated on."""
+    try:
+        return calibrate(run, corpus, valid=valid)
+    except (CorpusError, EvidenceError):
+        if corpus is not None:
+            raise
+        return None
+
+
+def _finite(reading: Reading, part: Part) -> Reading:
+    scores = reading.scores
     if scores.shape != (len(part),):
         raise EvidenceError(f"{len(part)} {part.name} utterances, but scores of shape {scores.shape}")
     bad = np.flatnonzero(~np.isfinite(scores))
@@ -238,16 +262,23 @@ def _finite(scores: Any, part: Part) -> Any:
             f"{len(bad)} {part.name} scores are not finite, the first of utterance {part.ids[bad[0]]} "
             f"({scores[bad[0]]}). The weights or the features of this utterance are broken."
         )
-    return scores
+    return reading
 
 
-def _predictions(origin: Origin, parts: Sequence[Part], scores: Sequence[Any]) -> Predictions:
+def _predictions(
+    origin: Origin, parts: Sequence[Part], readings: Sequence[Reading], calibration: Calibration | None
+) -> Predictions:
     rows = [(part.name, utterance) for part in parts for utterance in part]
     return Predictions(
         origin,
         videos=np.array([u.video for _, u in rows], dtype=np.str_),
         indices=np.array([u.index for _, u in rows], dtype=np.int64),
         splits=np.array([split for split, _ in rows], dtype=np.str_),
-        labels=np.array([u.label for _, u in rows], dtype=np.float64),
-        scores=np.concatenate(scores),
+        labels=np.concatenate([labels_of(part) for part in parts]),
+        scores=np.concatenate([reading.scores for reading in readings]),
+        worth=join_worth([calibration.judge(reading) for reading in readings]) if calibration else None,
     )
+
+
+def _checksum(path: Path) -> str:
+    return sha256(path.read_bytes()).hexdigest()

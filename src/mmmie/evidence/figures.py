@@ -10,6 +10,7 @@ from mmmie.evidence.metrics import show
 from mmmie.evidence.predictions import Predictions, replacing
 
 if TYPE_CHECKING:
+    from mmmie.evidence.evaluation import Evaluation
     from mmmie.learning.run import Run
 
 TRAIN, VALID, TRUTH = "#8a8f98", "#1f5fa8", "#c0392b"
@@ -110,6 +111,45 @@ def draw_predictions(predictions: Predictions, path: str | Path) -> None:
     ax.set_xlim(low, high)
     ax.set_ylim(min(low, float(test.scores.min())), max(high, float(test.scores.max())))
     _save(figure, path)
+
+
+def draw_reliability(evaluation: "Evaluation", path: str | Path) -> None:
+    """Draws whether test scores can be read as they are: mean label by score, coverage by score, and signs kept.
+
+    Raises:
+        EvidenceError: the evaluation has no intervals, matplotlib is not installed, or the file cannot be written.
+    """
+    measured, origin = evaluation.reliability, evaluation.origin
+    if measured is None:
+        raise EvidenceError(f"the evaluation at {evaluation.folder} has no intervals. Evaluate the run again.")
+    scores = [bin_.mean_score for bin_ in measured.bins]
+    title = f"{origin.run} seed {origin.seed} on {origin.corpus}, test: {evaluation.test.n} utterances"
+    figure, (means, coverage, signs) = _canvas(1, 3, title)
+    low, high = origin.label_range
+    means.plot([low, high], [low, high], color="black", linewidth=0.8, linestyle=":", label="equal")
+    means.plot(scores, [bin_.mean_label for bin_ in measured.bins], "o-", color=VALID, markersize=4, label="tenths")
+    _name_axes(means, "reliability", "mean score", "mean label")
+    coverage.axhline(measured.stated_coverage, color="black", linewidth=0.8, linestyle=":", label="stated")
+    coverage.axhline(measured.coverage, color=TRAIN, linewidth=0.8, label="all")
+    coverage.plot(scores, [bin_.coverage for bin_ in measured.bins], "o-", color=VALID, markersize=4, label="tenths")
+    coverage.set_ylim(0, 1.05)
+    _name_axes(coverage, f"coverage, mean width {measured.mean_width:.2f}", "mean score", "share of labels inside")
+    curve = [(float(share), right) for share, right in measured.risk_coverage.items() if right is not None]
+    if curve:
+        shares, right = zip(*curve, strict=True)
+        signs.plot(shares, right, "o-", color=VALID, markersize=4, label="largest |score| first")
+        if measured.sign_accuracy_kept is not None:
+            kept = 1 - measured.abstained
+            signs.plot([kept], [measured.sign_accuracy_kept], "D", color=TRUTH, markersize=6, label="no abstention")
+        _name_axes(signs, "signs", "share of utterances kept", "share of signs right")
+    _save(figure, path)
+
+
+def _name_axes(ax: Any, title: str, x: str, y: str) -> None:
+    ax.set_title(title, fontsize=9)
+    ax.set_xlabel(x, fontsize=8)
+    ax.set_ylabel(y, fontsize=8)
+    ax.legend(fontsize=7, frameon=False)
 
 
 def _dict(value: Any) -> dict[str, Any]:

@@ -43,8 +43,12 @@ class Openings:
 
 
 def recipe_hash(recipe: Recipe) -> str:
-    """16 hex digits over a recipe without its seed."""
-    return sha256(recipe.model_dump_json(exclude={"training": {"seed"}}).encode()).hexdigest()[:16]
+    """16 hex digits over the recipe of a run, as its recipe.json states it, without its seed.
+
+    Settings that a later version of mmmie knows besides do not count: a run keeps its hash.
+    """
+    stated = recipe.model_dump_json(exclude_unset=True, exclude={"training": {"seed"}})
+    return sha256(stated.encode()).hexdigest()[:16]
 
 
 def record_opening(run: "Run", corpus_path: Path) -> Openings:

@@ -1,8 +1,8 @@
-"""`predictions.parquet`: a score for every utterance of the evaluated splits, beside its label."""
+"""`predictions.parquet`: a score for every utterance of the evaluated splits, beside its label and what it is worth."""
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -29,6 +29,16 @@ _SCHEMA = pa.schema(
         ("score", pa.float64()),
     ]
 )
+_WORTH = [
+    ("lower", pa.float64()),
+    ("upper", pa.float64()),
+    ("abstain", pa.bool_()),
+    ("outside", pa.bool_()),
+    ("typicality", pa.float64()),
+    ("modalities", pa.string()),
+    ("without_context", pa.float64()),
+]
+_CONTRIBUTION = "contribution_"
 _DESCRIPTION = b"mmmie"
 
 
@@ -45,6 +55,41 @@ class Origin:
 
 
 @dataclass(frozen=True, eq=False)
+class Worth:
+    """How far each of N predictions can be trusted and what made it, each array (N,) in their order."""
+
+    lower: NDArray[np.float64]
+    upper: NDArray[np.float64]
+    """The ends of the interval, in the range of the labels."""
+    abstain: NDArray[np.bool_]
+    """Whether no sign should be read from the score: neither is excluded, or the input is unfamiliar."""
+    outside: NDArray[np.bool_]
+    """Whether a modality's features lie outside what training saw."""
+    typicality: NDArray[np.float64]
+    """The smallest p value of a modality's features; see `familiarity`."""
+    modalities: NDArray[np.str_]
+    """Those the utterance has, as `text+audio`."""
+    without_context: NDArray[np.float64]
+    """The score with its neighbours hidden."""
+    contributions: Mapping[str, NDArray[np.float64]]
+    """By modality; they sum to the score less that of nothing seen."""
+
+    def rows(self, rows: NDArray[np.int64]) -> Self:
+        """Some of them."""
+        names = [name for name, _ in _WORTH]
+        contributions = {name: values[rows] for name, values in self.contributions.items()}
+        return replace(self, contributions=contributions, **{name: getattr(self, name)[rows] for name in names})
+
+
+def join_worth(parts: Sequence[Worth]) -> Worth:
+    """Several, one after the other; of the same modalities."""
+    columns = {name: np.concatenate([getattr(part, name) for part in parts]) for name, _ in _WORTH}
+    names = parts[0].contributions
+    contributions = {name: np.concatenate([part.contributions[name] for part in parts]) for name in names}
+    return Worth(**columns, contributions=contributions)
+
+
+@dataclass(frozen=True, eq=False)
 class Predictions:
     """Scores of some utterances, each array (N,) in the same order."""
 
@@ -54,6 +99,8 @@ class Predictions:
     splits: NDArray[np.str_]
     labels: NDArray[np.float64]
     scores: NDArray[np.float64]
+    worth: Worth | None = None
+    """None for runs that were evaluated before there was any, and for the pooled folds of a cross-validation."""
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -67,7 +114,8 @@ class Predictions:
         """The rows of one split, in order; possibly none."""
         rows = np.flatnonzero(self.splits == split)
         names = ("videos", "indices", "splits", "labels", "scores")
-        return replace(self, **{name: getattr(self, name)[rows] for name in names})
+        worth = self.worth.rows(rows) if self.worth else None
+        return replace(self, worth=worth, **{name: getattr(self, name)[rows] for name in names})
 
     def metrics(self) -> Metrics:
         """Of all rows. Raises EvidenceError: there are none, or a score is not finite."""
@@ -75,10 +123,14 @@ class Predictions:
 
     def write(self, path: str | Path) -> None:
         """Writes parquet, whole or not at all. Raises EvidenceError: the file cannot be written."""
-        table = pa.table(
-            [self.videos.tolist(), self.indices, self.splits.tolist(), self.labels, self.scores],
-            schema=_SCHEMA.with_metadata({_DESCRIPTION: json.dumps(vars(self.origin)).encode()}),
-        )
+        columns = [self.videos.tolist(), self.indices, self.splits.tolist(), self.labels, self.scores]
+        schema = _SCHEMA
+        if self.worth:
+            schema = _with_worth(list(self.worth.contributions))
+            columns += [getattr(self.worth, name).tolist() for name, _ in _WORTH]
+            columns += [values.tolist() for values in self.worth.contributions.values()]
+        metadata = {_DESCRIPTION: json.dumps(vars(self.origin)).encode()}
+        table = pa.table(columns, schema=schema.with_metadata(metadata))
         with replacing(path) as temporary:
             pq.write_table(table, temporary)
 
@@ -100,8 +152,11 @@ class Predictions:
             origin = Origin(**{**description, "label_range": tuple(description["label_range"])})
         except (OSError, pa.ArrowException, ValueError, TypeError, KeyError) as error:
             raise EvidenceError(f"{path} is not a file of predictions: {error}. Evaluate the run again.") from None
-        if not table.schema.equals(_SCHEMA):
-            came, expected = (", ".join(f"{field.name} {field.type}" for field in s) for s in (table.schema, _SCHEMA))
+        modalities = [name.removeprefix(_CONTRIBUTION) for name in table.column_names if name.startswith(_CONTRIBUTION)]
+        has_worth = len(table.column_names) > len(_SCHEMA)
+        schema = _with_worth(modalities) if has_worth else _SCHEMA
+        if not table.schema.equals(schema):
+            came, expected = (", ".join(f"{field.name} {field.type}" for field in s) for s in (table.schema, schema))
             raise EvidenceError(f"{path} has the columns {came}; expected {expected}. Evaluate the run again.")
         if any(column.null_count for column in table.columns):
             raise EvidenceError(f"{path} has empty cells. Evaluate the run again.")
@@ -112,6 +167,7 @@ class Predictions:
             np.array(table["split"].to_pylist(), dtype=np.str_),
             table["label"].to_numpy(),
             table["score"].to_numpy(),
+            _worth_in(table, modalities) if has_worth else None,
         )
         predictions._check(str(path))
         return predictions
@@ -130,6 +186,15 @@ class Predictions:
                     f"{where}, row {row}: {id_} has label {self.labels[row]} and score {self.scores[row]}; expected "
                     f"a label in [{low}, {high}] and a finite score. Evaluate the run again."
                 )
+
+
+def _with_worth(modalities: Sequence[str]) -> pa.Schema:
+    return pa.schema([*_SCHEMA, *_WORTH, *((_CONTRIBUTION + name, pa.float64()) for name in modalities)])
+
+
+def _worth_in(table: pa.Table, modalities: Sequence[str]) -> Worth:
+    columns = {name: np.array(table[name].to_pylist()) for name, _ in _WORTH}
+    return Worth(**columns, contributions={name: table[_CONTRIBUTION + name].to_numpy() for name in modalities})
 
 
 def stack(several: Sequence[Predictions]) -> NDArray[np.float64]:
@@ -218,7 +283,7 @@ def _join(parts: Sequence[Predictions]) -> Predictions:
     order = np.lexsort((columns["indices"], columns["videos"]))
     name = " + ".join(dict.fromkeys(part.origin.run for part in parts))
     origin = replace(parts[0].origin, run=name, corpus=f"{len(parts)} folds of {parts[0].origin.corpus}")
-    return replace(parts[0], origin=origin, **{name: column[order] for name, column in columns.items()})
+    return replace(parts[0], origin=origin, worth=None, **{name: column[order] for name, column in columns.items()})
 
 
 def _name(predictions: Predictions) -> str:

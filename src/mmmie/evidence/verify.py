@@ -11,9 +11,13 @@ import numpy as np
 
 from mmmie.corpus.store import Corpus, Part
 from mmmie.errors import EvidenceError, MmmieError
+from mmmie.evidence import attribution
+from mmmie.evidence.calibration import CALIBRATION_FILE, Calibration, checksum_of
+from mmmie.evidence.conformal import fit_margins, margins_from
 from mmmie.evidence.evaluation import EVALUATION_FILE, Evaluation
 from mmmie.evidence.openings import OPENINGS_FILE, recipe_hash
-from mmmie.evidence.predictions import PREDICTIONS_FILE, Predictions
+from mmmie.evidence.predictions import PREDICTIONS_FILE, Predictions, Worth
+from mmmie.evidence.reliability import measure_reliability
 from mmmie.evidence.table import table
 
 if TYPE_CHECKING:
@@ -134,8 +138,69 @@ def _evaluation(run: "Run", folder: Path, deep: bool) -> Iterator[Check]:
         yield _close(
             "valid mae of the best epoch", logged, predictions.part("valid").metrics().mae, _tolerances(run)[1]
         )
+    if stored.reliability is not None or predictions.worth is not None:
+        yield from _guarded("calibration", _worth(run, stored, predictions))
     yield from _openings(stored)
     yield from _against_corpus(run, stored, predictions, deep)
+
+
+def _worth(run: "Run", stored: Evaluation, predictions: Predictions) -> Iterator[Check]:
+    """Margins from the residuals on valid, intervals from margins and scores, coverage and the rest from intervals."""
+    file = run.path / CALIBRATION_FILE
+    calibration = Calibration.read(run.path)
+    if predictions.worth is None or stored.reliability is None:
+        raise EvidenceError(f"only one of {EVALUATION_FILE} and {PREDICTIONS_FILE} knows of intervals")
+    worth, test = predictions.worth, predictions.part("test")
+    yield _equal("sha256 of calibration.json", stored.calibration_sha256, _sha256(file))
+    yield _equal("sha256 of the calibrated weights", calibration.checkpoint_sha256, run.contract["sha256"])
+    if stored.own_corpus:
+        yield from _margins(calibration, predictions.part("valid"), _tolerances(run)[0])
+    lower, upper, unsure = calibration.bounds(predictions.scores, worth.modalities)
+    yield _worst("lower ends of the intervals", predictions, worth.lower, lower, SAME_NUMBERS)
+    yield _worst("upper ends of the intervals", predictions, worth.upper, upper, SAME_NUMBERS)
+    yield _worst("abstentions", predictions, worth.abstain, unsure | worth.outside, 0)
+    explained = calibration.reference + sum(worth.contributions.values())
+    yield _worst("scores from contributions", predictions, predictions.scores, explained, _tolerances(run)[0])
+    again = measure_reliability(test, calibration.levels.coverage).to_json()
+    for name, value in stored.reliability.to_json().items():
+        yield _furthest(f"test {name}", value, again[name])
+
+
+def _margins(calibration: Calibration, valid: Predictions, tolerance: float) -> Iterator[Check]:
+    """Of the utterances that have every modality; those of other subsets need the scores of `deep`."""
+    yield _equal("utterances calibrated on", calibration.valid_sha256, checksum_of(valid.ids, valid.labels))
+    whole = "+".join(calibration.modalities)
+    if valid.worth is None or whole not in calibration.margins:
+        return
+    rows = valid.worth.modalities == whole
+    again = margins_from((valid.labels - valid.scores)[rows], valid.videos[rows], calibration.levels)
+    yield _equal("utterances with every modality", calibration.margins[whole].utterances, again.utterances)
+    for name in ("half_width", "below", "above"):
+        yield _close(f"margin {name}", getattr(calibration.margins[whole], name), getattr(again, name), tolerance)
+
+
+def _worst(what: str, predictions: Predictions, stored: Any, found: Any, tolerance: float) -> Check:
+    """Of one value for each utterance, the one that is furthest off."""
+    stored, found = (np.asarray(values, dtype=np.float64) for values in (stored, found))
+    row = int(np.argmax(np.abs(stored - found)))
+    return _close(f"{what}, worst {predictions.ids[row]}", stored[row], found[row], tolerance)
+
+
+def _furthest(what: str, stored: Any, found: Any) -> Check:
+    """Of the numbers in nested JSON values, the first that does not agree, else the first."""
+    pairs = list(zip(_flat(stored), _flat(found), strict=True))
+    checks = [_close(f"{what} {name}".strip(), value, again, SAME_NUMBERS) for (name, value), (_, again) in pairs]
+    failed = [check for check in checks if check.status == "FAILED"]
+    return failed[0] if failed else replace(checks[0], what=what)
+
+
+def _flat(values: Any, name: str = "") -> list[tuple[str, float | None]]:
+    """The numbers of nested JSON values, each with the path to it."""
+    if isinstance(values, dict):
+        return [pair for key, value in values.items() for pair in _flat(value, f"{name} {key}".strip())]
+    if isinstance(values, list | tuple):
+        return [pair for i, value in enumerate(values) for pair in _flat(value, f"{name} {i + 1}".strip())]
+    return [(name, values)]
 
 
 def _openings(stored: Evaluation) -> Iterator[Check]:
@@ -184,17 +249,39 @@ def _against_corpus(run: "Run", stored: Evaluation, predictions: Predictions, de
 
 
 def _scores_again(run: "Run", corpus: Corpus, rows: dict[str, Any], predictions: Predictions) -> Iterator[Check]:
-    from mmmie.learning.prediction import predict
-
     same_score, same_mae = _tolerances(run)
     for split, of_split in rows.items():
-        scores = np.asarray(predict(run, Part(split, corpus, of_split)), dtype=np.float64)
-        stored = predictions.part(split)
-        worst = int(np.argmax(np.abs(scores - stored.scores)))
-        what = f"{split} scores predicted again, worst {stored.ids[worst]}"
-        yield _close(what, stored.scores[worst], scores[worst], same_score)
+        reading = attribution.read_part(run, Part(split, corpus, of_split))
+        scores, stored = reading.scores, predictions.part(split)
+        yield _worst(f"{split} scores predicted again", stored, stored.scores, scores, same_score)
         mae = float(np.abs(scores - stored.labels).mean())
         yield _close(f"{split} mae predicted again", stored.metrics().mae, mae, same_mae)
+        if stored.worth is not None:
+            yield from _guarded("calibration", _worth_again(run, stored, stored.worth, reading, split))
+
+
+def _worth_again(
+    run: "Run", stored: Predictions, worth: Worth, reading: attribution.Reading, split: str
+) -> Iterator[Check]:
+    tolerance = _tolerances(run)[0]
+    calibration = Calibration.read(run.path)
+    found = calibration.judge(reading)
+    yield _worst(f"{split} scores without context", stored, worth.without_context, found.without_context, tolerance)
+    for name, values in worth.contributions.items():
+        yield _worst(f"{split} contribution of {name}", stored, values, found.contributions[name], tolerance)
+    yield _equal(f"{split} modalities", list(worth.modalities), list(found.modalities), shown=("as stored", "others"))
+    # A distance near that of another video may change sides with rounding: one video is the step of these p values.
+    step = max((1 / (1 + f.num_videos) for f in calibration.familiar.values()), default=0.0)
+    yield _worst(f"{split} typicality", stored, worth.typicality, found.typicality, step)
+    settled = worth.typicality == found.typicality
+    outside = np.where(settled, worth.outside, found.outside)
+    yield _worst(f"{split} outside what training saw", stored, outside, found.outside, 0)
+    if split == "valid":
+        margins = fit_margins(reading, stored.labels, stored.videos, calibration.levels)
+        yield _equal("subsets with margins", sorted(calibration.margins), sorted(margins))
+        for name in sorted(set(margins) & set(calibration.margins)):
+            kept = calibration.margins[name].half_width
+            yield _close(f"margin half_width of {name}", kept, margins[name].half_width, tolerance)
 
 
 def _tolerances(run: "Run") -> tuple[float, float]:

@@ -196,12 +196,15 @@ FORMATS: dict[str, type[AnyImport]] = {
 }
 
 
-def load_import(path: str | Path, overrides: Mapping[str, Any] | None = None) -> AnyImport:
+def load_import(
+    path: str | Path, overrides: Mapping[str, Any] | None = None, more: Mapping[str, type[ImportSettings]] | None = None
+) -> Any:
     """Reads an import recipe.
 
     Args:
         path: a TOML file.
         overrides: dotted key to value, as in `{"label.min": -1}`.
+        more: formats that are read elsewhere, beside `FORMATS`.
 
     Raises:
         RecipeError: no such file, no TOML, an unknown format or key ("did you mean"), or a value out of its range.
@@ -216,21 +219,26 @@ def load_import(path: str | Path, overrides: Mapping[str, Any] | None = None) ->
         raise RecipeError(f"cannot read {path}: {error}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise RecipeError(f"{path} is not TOML: {error}") from None
-    return parse_import(values, str(path), overrides)
+    return parse_import(values, str(path), overrides, more)
 
 
-def parse_import(values: Mapping[str, Any], origin: str, overrides: Mapping[str, Any] | None = None) -> AnyImport:
+def parse_import(
+    values: Mapping[str, Any],
+    origin: str,
+    overrides: Mapping[str, Any] | None = None,
+    more: Mapping[str, type[ImportSettings]] | None = None,
+) -> Any:
     """Import settings from nested values; `origin` is named in errors, which are those of `load_import`."""
+    formats: dict[str, type[ImportSettings]] = {**FORMATS, **(more or {})}
     filled = _overridden(values, overrides or {})
     name = filled.get("format")
-    if not isinstance(name, str) or name not in FORMATS:
+    if not isinstance(name, str) or name not in formats:
         came = "no format" if name is None else f"format {name!r}"
-        raise RecipeError(f"{origin}: {came}. {did_you_mean(str(name), FORMATS)}")
-    adapter: TypeAdapter[AnyImport] = TypeAdapter(FORMATS[name])
+        raise RecipeError(f"{origin}: {came}. {did_you_mean(str(name), formats)}")
     try:
-        return adapter.validate_python(filled)
+        return TypeAdapter(formats[name]).validate_python(filled)
     except ValidationError as error:
-        raise RecipeError("\n".join(_explain(FORMATS[name], origin, e) for e in error.errors())) from None
+        raise RecipeError("\n".join(_explain(formats[name], origin, e) for e in error.errors())) from None
 
 
 def _overridden(values: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:

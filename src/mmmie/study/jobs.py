@@ -15,14 +15,12 @@ from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
 from typing import Literal, Protocol
 
-from mmmie.analysis.inputs import Input
+from mmmie.analysis.request import Input
+from mmmie.analysis.stages import Report
 
 POLL_SECONDS = 0.5
 BEGINNING = "start"
 """The stage of a worker that has not said anything about its file yet."""
-
-Report = Callable[[str, str], None]
-"""Takes a stage and what became of it."""
 
 
 class Work(Protocol):
@@ -40,6 +38,8 @@ class Event:
     stage: str
     state: str
     """`begun`, `done`, `kept`, `skipped`, `failed`; at the end of a file `complete`, `partial`, `failed`, `lost`."""
+    ended: bool = False
+    """Whether it tells of the end of the file."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +88,7 @@ def run_jobs(
                 if outcome is not None:
                     outcomes[outcome.item] = outcome
                     state = "lost" if outcome.lost_in else outcome.status
-                    on_event(Event(outcome.item, outcome.lost_in or "report", state))
+                    on_event(Event(outcome.item, outcome.lost_in or "report", state, ended=True))
                 if not worker.alive:
                     workers.remove(worker)
     finally:

@@ -7,8 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from mmmie.analysis.inputs import Input
-from mmmie.analysis.jobs import Event, Report, run_jobs
+from mmmie.analysis.request import Input
+from mmmie.analysis.stages import Report
+from mmmie.study.jobs import Event, run_jobs
 
 
 def make_work():  # type: ignore[no-untyped-def]

@@ -3,9 +3,9 @@
 import glob
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+from mmmie.analysis.request import RESULT_SUFFIX, Input
 from mmmie.errors import MediaError, did_you_mean
 
 MEDIA = frozenset(
@@ -39,15 +39,6 @@ MEDIA = frozenset(
     ]
 )
 """What is taken out of a folder or a pattern; a file that is named is analyzed whatever its suffix."""
-RESULT_SUFFIX = ".mmmie"
-
-
-@dataclass(frozen=True)
-class Input:
-    """A media file and where its result goes."""
-
-    media: Path
-    result: Path
 
 
 def find_inputs(named: Sequence[str], out: Path) -> tuple[Input, ...]:

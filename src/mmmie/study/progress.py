@@ -9,10 +9,9 @@ from rich.console import Console
 from rich.progress import BarColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bar
 
-from mmmie.analysis.inputs import Input
-from mmmie.analysis.jobs import Event
+from mmmie.analysis.request import Input
+from mmmie.study.jobs import Event
 
-ENDS = ("complete", "partial", "failed", "lost")
 SHARES = {
     "media": 0.03,
     "speech": 0.05,
@@ -20,7 +19,8 @@ SHARES = {
     "speakers": 0.07,
     "utterances": 0.0,
     "faces": 0.35,
-    "features": 0.06,
+    "voice": 0.05,
+    "features": 0.01,
     "prediction": 0.03,
     "report": 0.01,
 }
@@ -68,7 +68,7 @@ class ShownProgress:
         if item not in self._tasks:
             name = item.media.name if item.media.name.isprintable() else repr(item.media.name)
             self._tasks[item] = self._bar.add_task(name, total=1.0, stage="", left="")
-        if event.state in ENDS:
+        if event.ended:
             self._end(item, event)
             return
         if event.state != "begun":

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mmmie.analysis.inputs import find_inputs
 from mmmie.errors import MediaError
+from mmmie.study.inputs import find_inputs
 
 
 @pytest.fixture

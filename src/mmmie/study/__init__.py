@@ -1,0 +1,1 @@
+"""Many files at once: what is meant, workers, every result with its files, and one table."""

@@ -1,0 +1,79 @@
+"""Many files: what is there is kept, the others go to workers, and every file ends with a result and its files."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from mmmie.analysis.analysis import Analysis
+from mmmie.analysis.request import Input, Request, kept_result, note_done
+from mmmie.analysis.result import Stage
+from mmmie.analysis.stages import Report, failed_result
+from mmmie.errors import TranscriptError
+from mmmie.study.jobs import Event, Outcome, Work, run_jobs
+
+
+def analyze_all(
+    items: Sequence[Input],
+    request: Request,
+    jobs: int,
+    limit_seconds: float,
+    on_event: Callable[[Event], None],
+) -> list[Analysis]:
+    """An analysis of every file, in their order; one that failed has a result that says where and why.
+
+    Raises:
+        TranscriptError: one transcript for several files.
+    """
+    if request.transcript is not None and request.transcript.is_file() and len(items) > 1:
+        raise TranscriptError(
+            f"{request.transcript} is one transcript for {len(items)} files. Name a folder that holds a transcript "
+            "for each, with the file's name."
+        )
+    waiting = []
+    for item in items:
+        kept = kept_result(item, request)
+        if kept is None:
+            waiting.append(item)
+        else:
+            on_event(Event(item, "report", kept.status, ended=True))
+    if waiting:
+        make_work = partial(_make_work, request)
+        for outcome in run_jobs(waiting, make_work, min(jobs, len(waiting)), limit_seconds, on_event):
+            if outcome.lost_in is not None:
+                _write_lost(outcome)
+    return [Analysis.open(item.result) for item in items]
+
+
+def write_files(analysis: Analysis) -> None:
+    """Writes what is shown beside `result.json`: every export, and the page."""
+    from mmmie.export import export_all
+    from mmmie.report.page import REPORT_FILE, write
+
+    assert analysis.folder is not None
+    export_all(analysis.result, analysis.folder)
+    write(analysis.result, analysis.folder / REPORT_FILE)
+
+
+def _make_work(request: Request) -> Work:
+    from mmmie.analysis.analyzer import Analyzer
+
+    analyzer = Analyzer(request)
+
+    def work(item: Input, report: Report) -> str:
+        analysis = analyzer.read(item, report)
+        write_files(analysis)
+        note_done(item, request)
+        return analysis.result.status
+
+    return work
+
+
+def _write_lost(outcome: Outcome) -> None:
+    repair = "Analyze it again, with a larger --time-limit if it was slow; else report it with the file."
+    stage = Stage(
+        stage=outcome.lost_in or "start",
+        status="failed",
+        cause=outcome.cause or "unknown",
+        repair=repair,
+        seconds=outcome.seconds,
+    )
+    Analysis(failed_result(outcome.item.media, [stage])).save(outcome.item.result)
