@@ -301,9 +301,7 @@ def test_textgrid_without_utterances_or_broken(tmp_path: Path) -> None:
 
 def test_lines_without_times_are_laid_over_speech(tmp_path: Path) -> None:
     transcript = _read(tmp_path, "t.txt", "Four\n\nFours\nA line of 9\n", speech=SPEECH)
-    assert [s.text for s in transcript.segments] == ["Four", "Fours", "A line of 9"]
-    assert _said(transcript)[0] == (1.0, 1.8, "Four")
-    assert _said(transcript)[2] == (5.0 - 0.2, 7.0, "A line of 9") or _said(transcript)[2][0] == pytest.approx(2.8)
+    assert _said(transcript) == [(1.0, 1.8, "Four"), (1.8, 2.8, "Fours"), (2.8, 7.0, "A line of 9")]
     assert not any(word.aligned for s in transcript.segments for word in s.words)
     assert transcript.notes == ("t.txt has no times: 3 lines were laid over the speech by their length",)
     with pytest.raises(TranscriptError, match="has no times, and there is no speech"):
@@ -340,15 +338,13 @@ def test_files_that_are_no_transcripts_say_what_to_do(tmp_path: Path) -> None:
         ("你好，今天怎么样", "de", True),
         ("你好，今天怎么样", "zh", False),
         ("今日はいい天気ですね", "ja", False),
-        ("Dobar dan", "sr", True),
+        ("Dobar dan", "sr", False),
         ("12 34", "ru", False),
     ],
 )
 def test_another_script_than_the_languages_is_noted(
     tmp_path: Path, text: str, language: str | None, doubted: bool
 ) -> None:
-    if (text, language) == ("Dobar dan", "sr"):
-        doubted = False  # Serbian is written in both
     transcript = _read(tmp_path, "t.srt", _srt(("0:01,0", "0:02,0", text)), language=language)
     assert any("letters" in note for note in transcript.notes) == doubted
 

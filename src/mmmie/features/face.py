@@ -37,7 +37,10 @@ def info() -> FeatureInfo:
         settings={
             "columns": [column.name for column in MODEL_COLUMNS],
             "statistic": "mean over frames",
-            "networks": {name: MODELS[name].sha256 for name in ("face-detector", "face-mesh", "expression")},
+            "networks": {
+                name: MODELS[name].sha256
+                for name in ("face-detector-near", "face-detector-far", "face-mesh", "expression")
+            },
             "expression_margin": expression.MARGIN,
         },
     )

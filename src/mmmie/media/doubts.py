@@ -34,8 +34,6 @@ PHANTOMS = frozenset(
         "bye",
         "bye bye",
         "so",
-        "oh",
-        "i'm sorry",
         "subtitles by the amara org community",
         "vielen dank",
         "untertitel der amara org community",
@@ -76,7 +74,8 @@ def checked_words(
         if overlap > 0:
             start, end = max(start, span.start), min(end, span.end)
         most = max(MAX_WORD_SECONDS, MAX_SECONDS_PER_CHARACTER * len(piece.word))
-        plausible = overlap > -REACH_SECONDS and start >= last - 1e-9 and MIN_WORD_SECONDS <= end - start <= most
+        inside = span.start - REACH_SECONDS <= start and end <= span.end + REACH_SECONDS
+        plausible = inside and start >= last - 1e-9 and MIN_WORD_SECONDS <= end - start <= most
         start = max(start, last)
         words.append(replace(piece, start=start, end=max(start, end), aligned=plausible))
     return tuple(words)

@@ -1,6 +1,10 @@
-"""Where faces are in a frame: BlazeFace, for faces that fill a tenth of the frame or more.
+"""Where faces are in a frame: BlazeFace twice, for faces near the camera and far from it.
 
-Source: Bazarevsky et al. 2019, "BlazeFace"; anchors and thresholds as MediaPipe's short-range face detection sets them.
+The near network finds faces wider than a tenth of the frame, however close; the far one those down to a twenty-fifth,
+and misses the closest.
+
+Source: Bazarevsky et al. 2019, "BlazeFace"; anchors, scales and threshold are those of MediaPipe's short-range and
+full-range face detection.
 """
 
 from typing import NamedTuple
@@ -11,7 +15,6 @@ from numpy.typing import NDArray
 from mmmie.media.crops import Pixels, Square, cut
 from mmmie.media.networks import Network
 
-SIZE = 128
 MOST_FACES = 8
 
 
@@ -38,8 +41,8 @@ class FaceDetector:
     """Finds faces in single frames."""
 
     def __init__(self, least_score: float = 0.5) -> None:
-        self._network = Network("face-detector")
-        self._anchors = anchors()
+        self._near = _Range("face-detector-near", 128, anchors((16, 2), (8, 6)))
+        self._far = _Range("face-detector-far", 192, anchors((48, 1)))
         self._least_logit = float(np.log(least_score / (1 - least_score)))
 
     def find(self, image: Pixels) -> tuple[Detection, ...]:
@@ -48,31 +51,40 @@ class FaceDetector:
         Args:
             image: (H, W, 3) uint8, RGB, upright.
         """
+        near, far = (part.read(image, self._least_logit) for part in (self._near, self._far))
+        scores, points = np.concatenate([near[0], far[0]]), np.concatenate([near[1], far[1]])
+        return _merge(scores, points) if scores.size else ()
+
+
+class _Range:
+    """One of the networks, with its anchors."""
+
+    def __init__(self, name: str, size: int, centres: NDArray[np.float32]) -> None:
+        self._network = Network(name)
+        self._size = size
+        self._centres = centres * size
+
+    def read(self, image: Pixels, least_logit: float) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """(n,) scores and (n, 8, 2) points in pixels of the frame: two corners of the box, then the six keypoints."""
         height, width = image.shape[:2]
         whole = Square(width / 2, height / 2, max(width, height))
-        offsets, logits = self._network(cut(image, whole, SIZE).astype(np.float32) / np.float32(127.5) - 1)
-        likely = np.flatnonzero(logits[0, :, 0] > self._least_logit)
-        if likely.size == 0:
-            return ()
-        points = offsets[0, likely].reshape(-1, 8, 2)
-        points[:, [0, 2, 3, 4, 5, 6, 7]] += self._anchors[likely, None] * SIZE
+        offsets, logits = self._network(cut(image, whole, self._size).astype(np.float32) / np.float32(127.5) - 1)
+        likely = np.flatnonzero(logits[0, :, 0] > least_logit)
+        points = offsets[0, likely].reshape(-1, 8, 2)  # centre and size of the box, then keypoints
         half = points[:, 1] / 2
-        boxes = np.concatenate([points[:, 0] - half, points[:, 0] + half], axis=1)
-        scores = 1 / (1 + np.exp(-logits[0, likely, 0]))
-        return tuple(
-            Detection(score, whole.to_frame(box.reshape(2, 2), SIZE).reshape(4), whole.to_frame(keypoints, SIZE))
-            for score, box, keypoints in _merge(scores, boxes, points[:, 2:])
-        )
+        points[:, 1] = points[:, 0] + half
+        points[:, 0] -= half
+        return _sigmoid(logits[0, likely, 0]), whole.to_frame(points + self._centres[likely, None], self._size)
 
 
-def anchors() -> NDArray[np.float32]:
-    """(896, 2): centres of the network's anchors, in [0, 1]; two a cell of 16 x 16, then six a cell of 8 x 8."""
-    grids = []
-    for cells, repeats in ((16, 2), (8, 6)):
-        centres = (np.arange(cells, dtype=np.float32) + 0.5) / cells
-        rows, columns = np.meshgrid(centres, centres, indexing="ij")
-        grids.append(np.repeat(np.stack([columns, rows], axis=-1).reshape(-1, 2), repeats, axis=0))
-    return np.concatenate(grids)
+def anchors(*grids: tuple[int, int]) -> NDArray[np.float32]:
+    """(n, 2): centres of a network's anchors in [0, 1], row by row; each grid is cells on a side, anchors in a cell."""
+    centres = []
+    for cells, repeats in grids:
+        middles = (np.arange(cells, dtype=np.float32) + 0.5) / cells
+        rows, columns = np.meshgrid(middles, middles, indexing="ij")
+        centres.append(np.repeat(np.stack([columns, rows], axis=-1).reshape(-1, 2), repeats, axis=0))
+    return np.concatenate(centres)
 
 
 def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -84,18 +96,22 @@ def overlap(box: NDArray[np.float32], boxes: NDArray[np.float32]) -> NDArray[np.
     return out
 
 
-def _merge(
-    scores: NDArray[np.float32], boxes: NDArray[np.float32], keypoints: NDArray[np.float32]
-) -> list[tuple[float, NDArray[np.float32], NDArray[np.float32]]]:
+def _merge(scores: NDArray[np.float32], points: NDArray[np.float32]) -> tuple[Detection, ...]:
     """Boxes that overlap become one, their mean weighted by score: steadier than keeping the best."""
+    boxes = points[:, :2].reshape(-1, 4)
     left = np.argsort(-scores)
-    merged: list[tuple[float, NDArray[np.float32], NDArray[np.float32]]] = []
+    merged: list[Detection] = []
     while left.size and len(merged) < MOST_FACES:
-        same = left[overlap(boxes[left[0]], boxes[left]) > 0.3]
-        same = same if same.size else left[:1]  # a box without area does not even overlap itself
-        weights = scores[same] / scores[same].sum()
-        mean_box = np.einsum("n,nc->c", weights, boxes[same])
-        merged.append((float(scores[same[0]]), mean_box, np.einsum("n,nkc->kc", weights, keypoints[same])))
-        left = np.setdiff1d(left, same, assume_unique=True)
-        left = left[np.argsort(-scores[left])]
-    return merged
+        best = left[0]
+        same = overlap(boxes[best], boxes[left]) > 0.3
+        same[0] = True  # a box without area does not even overlap itself
+        weights = scores[left[same]] / scores[left[same]].sum()
+        mean = np.einsum("n,nkc->kc", weights, points[left[same]])
+        merged.append(Detection(float(scores[best]), mean[:2].reshape(4), mean[2:]))
+        left = left[~same]
+    return tuple(merged)
+
+
+def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    out: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
+    return out

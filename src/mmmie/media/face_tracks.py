@@ -14,7 +14,7 @@ SAME_FACE = 0.3
 """Intersection over union from which two boxes in one frame, or in two that follow each other, are one face."""
 
 
-@dataclass
+@dataclass(eq=False)
 class Track:
     """A face in sight, or lost a moment ago."""
 
@@ -27,48 +27,42 @@ class Track:
 class FaceTracker:
     """Meshes of the faces in frames that follow each other, each under the number of its track.
 
-    Searching costs as much as reading a face and finds what was not there before, so it is done when no face is in
-    sight, when one was lost, and every `search_seconds`.
+    Searching costs more than reading a face and finds what was not there before, so it is done at the beginning of a
+    shot, when a face was lost, and every `search_seconds`.
     """
 
-    def __init__(self, most_faces: int = 4, search_seconds: float = 0.75, forget_seconds: float = 1.5) -> None:
+    def __init__(self, most_faces: int = 4, search_seconds: float = 0.5, forget_seconds: float = 1.5) -> None:
         """`forget_seconds`: for so long, a face that comes back to where it was lost keeps its number."""
         self._detector, self._mesh = FaceDetector(), FaceMesh()
         self._most_faces = most_faces
         self._search_seconds, self._forget_seconds = search_seconds, forget_seconds
         self._tracks: list[Track] = []
+        self._in_sight: list[Track] = []
         self._searched = -np.inf
         self._numbers = 0
 
     def cut(self) -> None:
         """Forgets all faces: the next frame is of another shot."""
-        self._tracks = []
+        self._tracks, self._in_sight, self._searched = [], [], -np.inf
 
     def next(self, seconds: float, image: Pixels) -> tuple[tuple[int, Mesh], ...]:
         """Track number and mesh of each face of the next frame, (H, W, 3) uint8 RGB; numbers are never used twice."""
-        lost = False
         now: list[tuple[Track, Mesh]] = []
-        for track in self._tracks:
-            if track.seen < self._last:
-                continue
+        for track in self._in_sight:
             mesh = self._mesh.read(image, track.mesh.square)
             if mesh.score >= LEAST_SCORE and not _among(mesh.box, now):
                 now.append((track, mesh))
-            else:
-                lost = True
-        due = seconds - self._searched >= self._search_seconds
-        if len(now) < self._most_faces and (due or lost or not now):
+        lost = len(now) < len(self._in_sight)
+        if len(now) < self._most_faces and (lost or seconds - self._searched >= self._search_seconds):
             now += self._search(image, now)
             self._searched = seconds
-        self._tracks = [t for t in self._tracks if seconds - t.seen <= self._forget_seconds]
         for track, mesh in now:
             track.mesh, track.seen = mesh, seconds
-            if track not in self._tracks:
-                self._tracks.append(track)
-        self._last = seconds
+        self._in_sight = [track for track, _ in now]
+        self._tracks = self._in_sight + [
+            t for t in self._tracks if seconds - t.seen <= self._forget_seconds and t not in self._in_sight
+        ]
         return tuple((track.number, mesh) for track, mesh in now)
-
-    _last: float = -np.inf
 
     def _search(self, image: Pixels, now: list[tuple[Track, Mesh]]) -> list[tuple[Track, Mesh]]:
         found: list[tuple[Track, Mesh]] = []
@@ -84,11 +78,10 @@ class FaceTracker:
 
     def _known(self, mesh: Mesh, taken: list[tuple[Track, Mesh]]) -> Track | None:
         """The lost track whose face was last seen where this one is."""
-        numbers = {track.number for track, _ in taken}
-        lost = [t for t in self._tracks if t.number not in numbers]
+        lost = [track for track in self._tracks if all(track is not other for other, _ in taken)]
         if not lost:
             return None
-        overlaps = overlap(mesh.box, np.stack([t.mesh.box for t in lost]))
+        overlaps = overlap(mesh.box, np.stack([track.mesh.box for track in lost]))
         best = int(overlaps.argmax())
         return lost[best] if overlaps[best] >= SAME_FACE else None
 

@@ -44,7 +44,7 @@ MODELS = {
     model.name: model
     for model in (
         ModelFile(
-            name="face-detector",
+            name="face-detector-near",
             file="face_detection_short_range.tflite",
             sha256="bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
             num_bytes=229_714,
@@ -52,7 +52,18 @@ MODELS = {
             package="mediapipe",
             version="0.10.21",
             member="mediapipe/modules/face_detection/face_detection_short_range.tflite",
-            purpose="where faces are (BlazeFace)",
+            purpose="where faces are, near the camera (BlazeFace)",
+        ),
+        ModelFile(
+            name="face-detector-far",
+            file="face_detection_full_range_sparse.tflite",
+            sha256="2c3728e6da56f21e21a320433396fb06d40d9088f2247c05e5635a688d45dfe1",
+            num_bytes=676_746,
+            licence="Apache-2.0",
+            package="mediapipe",
+            version="0.10.21",
+            member="mediapipe/modules/face_detection/face_detection_full_range_sparse.tflite",
+            purpose="where faces are, far from the camera (BlazeFace)",
         ),
         ModelFile(
             name="face-mesh",

@@ -132,7 +132,7 @@ def encode_speech(
     """
     encoder = _Encoder(_load(find_model(model)[0], cpu_threads), audio)
     for window in windows_of_speech(audio, speech):
-        on_states(window.start, window.seconds, _states(encoder.encode(window), window))
+        on_states(window.start, window.seconds, _states(encoder.pop(window), window))
 
 
 class Window(NamedTuple):
@@ -199,13 +199,13 @@ class _Encoder:
         self.kept: dict[Window, Any] = {}
 
     def keep(self, window: Window) -> Any:
-        self.kept[window] = self.encode(window)
+        self.kept[window] = self.pop(window)
         return self.kept[window]
 
     def pop(self, window: Window) -> Any:
-        return self.kept.pop(window) if window in self.kept else self.encode(window)
+        return self.kept.pop(window) if window in self.kept else self.encode(window, SILENCE_BEHIND_SECONDS)
 
-    def encode(self, window: Window, silence_behind: float = SILENCE_BEHIND_SECONDS) -> Any:
+    def encode(self, window: Window, silence_behind: float) -> Any:
         """From the log-mel of the window and the silence behind it, 30 s at most, an even number of columns."""
         samples = self.audio.read(window.start, window.end)
         seconds = min(WHISPER_SECONDS, window.seconds + silence_behind)

@@ -16,7 +16,7 @@ class ShotCounter:
     goes on the first. So a cut is where both jump.
     """
 
-    def __init__(self, colour_jump: float = 0.4, place_jump: float = 0.12) -> None:
+    def __init__(self, colour_jump: float = 0.3, place_jump: float = 0.12) -> None:
         """`colour_jump`: share of pixels, `place_jump`: mean difference of brightness in [0, 1]."""
         self._colour_jump, self._place_jump = colour_jump, place_jump
         self._before: tuple[NDArray[np.float64], NDArray[np.float64]] | None = None

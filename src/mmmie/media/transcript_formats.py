@@ -213,7 +213,7 @@ def read_textgrid(path: Path) -> Written:
     spoken = {name: entries for name, entries in tiers.items() if not _is_aside(name)}
     words = {_owner(name): entries for name, entries in tiers.items() if _is_words(name)}
     if not spoken and words:
-        spoken, words = words, {}
+        spoken, words = {name: entries for name, entries in tiers.items() if _is_words(name)}, {}
     if not spoken:
         raise TranscriptError(
             f"{path.name} has no interval tier of utterances or words; its tiers: {', '.join(tiers) or 'none'}."
@@ -229,7 +229,8 @@ def read_textgrid(path: Path) -> Written:
                 inside = [(start, end, label)]
             own = tuple(SpokenWord(w[2].strip(), w[0], w[1]) for w in inside if w[2].strip())
             cue = Cue(f"tier {name}, interval {number}", " ".join(label.split()), start, end, words=own)
-            cues.append(replace(cue, speaker=name if several else None))
+            speaker = _owner(name) if _is_words(name) else name
+            cues.append(replace(cue, speaker=speaker or None if several else None))
     return Written(tuple(cues), notes=notes)
 
 

@@ -286,9 +286,9 @@ def _checked_words(segment: Segment) -> tuple[SpokenWord, ...]:
 
 
 _SCRIPTS = {
-    "CYRILLIC": ("ru", "uk", "bg", "sr", "mk", "be", "kk"),
+    "CYRILLIC": ("ru", "uk", "bg", "mk", "be"),
     "GREEK": ("el",),
-    "ARABIC": ("ar", "fa", "ur", "ps", "sd"),
+    "ARABIC": ("ar", "fa", "ur", "ps"),
     "HEBREW": ("he", "yi"),
     "DEVANAGARI": ("hi", "mr", "ne", "sa"),
     "ETHIOPIC": ("am", "ti"),
@@ -298,8 +298,9 @@ _SCRIPTS = {
     "HIRAGANA": ("ja",),
     "KATAKANA": ("ja",),
 }
-"""Languages written in other scripts than Latin; a language that is not here is taken to be written in Latin, or, like
-Bengali, in a script that is not judged."""
+_SEVERAL_SCRIPTS = ("sr", "bs", "kk", "mn", "az", "uz", "tt", "tg", "pa", "sd")
+"""Languages written in other scripts than Latin, and those written in several, which are not judged. A language that is
+not here is taken to be written in Latin, or, like Bengali, in a script that is not judged."""
 
 
 def _script_notes(segments: Sequence[Segment], language: str | None) -> list[str]:
@@ -311,8 +312,8 @@ def _script_notes(segments: Sequence[Segment], language: str | None) -> list[str
     script = scripts.most_common(1)[0][0]
     code = language.lower().replace("_", "-").split("-")[0]
     written_in = {name for name, codes in _SCRIPTS.items() if code in codes} or {"LATIN"}
-    judged = script == "LATIN" or script in _SCRIPTS
-    if not judged or script in written_in or (script == "CYRILLIC" and code in ("sr", "mn", "az", "uz")):
+    judged = code not in _SEVERAL_SCRIPTS and (script == "LATIN" or script in _SCRIPTS)
+    if not judged or script in written_in:
         return []
     return [f"the language was given as '{language}', and the text is written in {script.capitalize()} letters"]
 

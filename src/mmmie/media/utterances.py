@@ -161,7 +161,9 @@ def _parted(words: list[SpokenWord]) -> list[list[SpokenWord]]:
         off_middle = abs((before.end + after.start) / 2 - middle) / half
         return max(0.0, after.start - before.end) + clause - off_middle
 
-    cut = max(range(1, len(words)), key=merit)
+    anywhere = range(1, len(words))
+    cuts = [i for i in anywhere if min(_seconds(words[:i]), _seconds(words[i:])) >= MIN_SECONDS]
+    cut = max(cuts or anywhere, key=merit)
     return _parted(words[:cut]) + _parted(words[cut:])
 
 
