@@ -174,3 +174,21 @@ def test_it_is_asked_through_one_door(make_corpus, make_run, monkeypatch):
     monkeypatch.setattr(attribution, "read_part", lambda run, part: asked.append(part.name) or inner(run, part))
     evaluate(make_run(make_corpus()))
     assert asked == ["test", "valid"]
+
+
+def test_a_subset_without_margins_borrows_those_of_the_part_known_best_and_holds_the_joint_score():
+    calibration = _calibration(text=(1.0, 0.5, 0.5), audio=(2.0, 1.5, 1.5))
+    text, joint = np.array([1.0, 1.0, -0.6]), np.array([1.2, 2.5, 0.1])
+    reading = attribution.Reading(
+        modalities=("text", "audio"),
+        present=np.ones((3, 2), bool),
+        subset_scores=np.stack([np.zeros(3), text, np.full(3, 2.9), joint]),
+        without_context=joint,
+        features={},
+    )
+    worth = calibration.judge(reading, borrow=True)
+    np.testing.assert_allclose(worth.lower, [0.0, 0.0, -1.6])
+    np.testing.assert_allclose(worth.upper, [2.0, 2.5, 0.4])
+    assert worth.abstain.tolist() == [False, False, True]  # the joint score has another sign than the words alone
+    wide = calibration.judge(reading)
+    np.testing.assert_allclose(wide.upper - wide.lower, [3.8, 2.5, 4.0])  # the widest, clipped to the labels

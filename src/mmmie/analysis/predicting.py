@@ -97,7 +97,7 @@ def predict_corpus(store: StageStore, folder: Path, key: str, run: Run) -> Verdi
     def write(place: Path) -> None:
         calibration = calibrate(run)
         reading = read_part(run, Corpus.open(folder).unlabelled())
-        worth = calibration.judge(reading)
+        worth = calibration.judge(reading, borrow=True)
         rows = tuple(
             Verdict(
                 score=float(reading.scores[n]),

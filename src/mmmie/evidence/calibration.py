@@ -70,8 +70,13 @@ class Calibration:
         """
         return float(np.clip(2 / (1 + self.familiar[modality].num_videos), 0.01, 0.05))
 
-    def judge(self, reading: Reading) -> Worth:
+    def judge(self, reading: Reading, borrow: bool = False) -> Worth:
         """What each prediction of a reading is worth.
+
+        Args:
+            reading: of utterances with these modalities, or some of them.
+            borrow: where a subset has no margins of its own, take the interval of the part of it that is known best, at
+                the score of that part, stretched to hold the joint score: it covers at least what that part's does.
 
         Raises:
             EvidenceError: the reading is of other modalities.
@@ -83,6 +88,13 @@ class Calibration:
             )
         subsets = subsets_of(reading.present, self.modalities)
         lower, upper, unsure = self.bounds(reading.scores, subsets)
+        for subset in set(subsets.tolist()) - set(self.margins) if borrow else ():
+            rows, known = subsets == subset, self._best_part(subset)
+            if known is not None:
+                visible = sum(1 << self.modalities.index(name) for name in known.split("+"))
+                lower[rows], upper[rows], unsure[rows] = self._stretched(
+                    reading.subset_scores[visible, rows], reading.scores[rows], known
+                )
         typicality, outside = np.ones(len(reading)), np.zeros(len(reading), dtype=np.bool_)
         for name, familiarity in self.familiar.items():
             has = reading.present[:, self.modalities.index(name)]
@@ -99,6 +111,19 @@ class Calibration:
             without_context=reading.without_context,
             contributions=reading.contributions,
         )
+
+    def _best_part(self, subset: str) -> str | None:
+        """The part of a subset with the narrowest margins; None where none of its parts has any."""
+        there = set(subset.split("+"))
+        parts = [name for name in self.margins if name != "none" and set(name.split("+")) <= there]
+        return min(parts, key=lambda name: self.margins[name].half_width, default=None)
+
+    def _stretched(self, part: Doubles, joint: Doubles, known: str) -> tuple[Doubles, Doubles, Bools]:
+        """`bounds` of the scores of a part, moved outwards where the joint score lies beyond them."""
+        lower, upper, unsure = self.bounds(part, np.full(len(part), known))
+        low, high = self.label_range
+        inside = np.clip(joint, low, high)
+        return np.minimum(lower, inside), np.maximum(upper, inside), unsure | (np.sign(part) != np.sign(joint))
 
     def bounds(self, scores: Doubles, subsets: Any) -> tuple[Doubles, Doubles, Bools]:
         """Lower and upper ends (N,) of the intervals, clipped to the labels' range, and (N,) where the sign is unsure.

@@ -1,4 +1,4 @@
-"""A checkpoint that travels: what predicting and explaining need of a run, without its corpus and without names in it."""
+"""A checkpoint that travels: what predicting and explaining need of a run, without its corpus or any names."""
 
 import json
 import os
