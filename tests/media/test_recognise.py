@@ -356,8 +356,8 @@ def test_states_come_once_a_window_and_lie_on_its_clock(
 def test_a_window_that_falls_into_a_loop_is_read_again_with_more_silence(
     heard: Callable[[str], tuple[Audio, Transcript]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    audio, transcript = heard("clips/face_5.mp4")
-    monkeypatch.setattr(recognising, "SILENCE_BEHIND_SECONDS", 0.5)  # provokes one
+    audio, transcript = heard("mosi/raw/03bSnISJMiM_1.wav")
+    monkeypatch.setattr(recognising, "SILENCE_BEHIND_SECONDS", 1.0)  # provokes one
     loops: list[int] = []
     monkeypatch.setattr(recognising, "without_loops", lambda words: _counted(without_loops(words), loops))
     again = recognise(audio, find_speech(audio), cpu_threads=1)

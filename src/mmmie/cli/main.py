@@ -24,6 +24,8 @@ VERBS = {
     "verify": ("verify", "Recompute every stored figure from the stored predictions."),
     "pack": ("pack", "Make a folder of a checkpoint, its intervals and its card, to hand on."),
     "card": ("card", "Show the card of a trained model: data, licence, results, limits."),
+    "models": ("models", "List, fetch or verify the files of the networks for faces and voices."),
+    "licenses": ("licenses", "Show the licence of every model and library in use."),
 }
 """Verb -> its file in this folder, and one line for the overview."""
 

@@ -37,10 +37,8 @@ def info() -> FeatureInfo:
         settings={
             "columns": [column.name for column in MODEL_COLUMNS],
             "statistic": "mean over frames",
-            "networks": {
-                name: MODELS[name].sha256
-                for name in ("face-detector-near", "face-detector-far", "face-mesh", "expression")
-            },
+            # what finds small faces, "face-detector-far", changes no number of a face and stands for no other meaning
+            "networks": {name: MODELS[name].sha256 for name in ("face-detector", "face-mesh", "expression")},
             "expression_margin": expression.MARGIN,
         },
     )

@@ -124,7 +124,8 @@ def measure_frames(audio: NDArray[np.float32]) -> Frames:
 
 def _autocorrelation(window: torch.Tensor) -> NDArray[np.float32]:
     values = torch.fft.irfft(torch.fft.rfft(window, 2 * NUM_FFT).abs().square())[: NUM_FFT // 2]
-    return (values / values[0]).clamp(min=1e-3).numpy()
+    correlation: NDArray[np.float32] = (values / values[0]).clamp(min=1e-3).numpy()
+    return correlation
 
 
 def _follow_pitch(correlation_TL: NDArray[np.float32], speech_T: Flags) -> tuple[Floats, Floats]:
@@ -273,10 +274,13 @@ def _mean_ratio_db(above: Floats, below: Floats) -> float:
 def _log_mel(spectrum: NDArray[np.float32]) -> Floats:
     """Natural logarithm of 26 mel bands, held to 80 dB under the utterance's loudest, (T, 26)."""
     bands = spectrum @ mel_bands(26, NUM_FFT, 60.0, 7600.0).T
-    return np.log(np.maximum(bands, bands.max(initial=1e-20) * 1e-8))
+    floor = max(bands.max(initial=0.0) * 1e-8, np.finfo(float).tiny)
+    log_mel: Floats = np.log(np.maximum(bands, floor))
+    return log_mel
 
 
 def _cosines(num_bands: int) -> Floats:
     """The rows of the discrete cosine transform that give coefficients 1 to 12."""
     order = np.arange(1, NUM_CEPSTRA + 1)[:, None]
-    return np.cos(np.pi * order * (np.arange(num_bands) + 0.5) / num_bands) * np.sqrt(2 / num_bands)
+    cosines: Floats = np.cos(np.pi * order * (np.arange(num_bands) + 0.5) / num_bands) * np.sqrt(2 / num_bands)
+    return cosines

@@ -119,6 +119,6 @@ def _packaged() -> Path:
 
 
 @lru_cache(maxsize=4)
-def _sha256(file: Path, modified: int, num_bytes: int) -> str:
+def _sha256(file: Path, _modified: int, _num_bytes: int) -> str:
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()

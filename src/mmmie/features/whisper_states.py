@@ -9,6 +9,7 @@ of the other utterances that a window would hold.
 import struct
 from collections.abc import Iterator
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import BinaryIO
 
@@ -54,7 +55,7 @@ class WhisperEncoder(nn.Module):
             at = f"layer_{layer}/"
             y = self._normed(x, at + "self_attention/layer_norm")
             query, key, value = (
-                part.unflatten(2, (self.heads, -1)).transpose(1, 2)
+                part.view(*part.shape[:2], self.heads, -1).transpose(1, 2)
                 for part in self._linear(y, at + "self_attention/linear_0").chunk(3, dim=2)
             )
             y = F.scaled_dot_product_attention(query, key, value).transpose(1, 2).flatten(2)
@@ -154,7 +155,7 @@ def utterance_states(audio: NDArray[np.float32], encoder: WhisperEncoder) -> tor
     num_states = mel.shape[1] // 2
     num_pieces = max(1, round(num_states / STATE_HZ / PIECE_SECONDS))
     cuts = np.linspace(0, num_states, num_pieces + 1).astype(int).tolist()
-    return torch.cat([encoder(mel[None, :, 2 * a : 2 * b])[0] for a, b in zip(cuts, cuts[1:], strict=False)])
+    return torch.cat([encoder(mel[None, :, 2 * a : 2 * b])[0] for a, b in pairwise(cuts)])
 
 
 assert RATE_HZ == STATE_HZ * 2 * MEL_HOP

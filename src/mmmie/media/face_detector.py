@@ -41,7 +41,7 @@ class FaceDetector:
     """Finds faces in single frames."""
 
     def __init__(self, least_score: float = 0.5) -> None:
-        self._near = _Range("face-detector-near", 128, anchors((16, 2), (8, 6)))
+        self._near = _Range("face-detector", 128, anchors((16, 2), (8, 6)))
         self._far = _Range("face-detector-far", 192, anchors((48, 1)))
         self._least_logit = float(np.log(least_score / (1 - least_score)))
 
@@ -113,5 +113,4 @@ def _merge(scores: NDArray[np.float32], points: NDArray[np.float32]) -> tuple[De
 
 
 def _sigmoid(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    out: NDArray[np.float32] = 1 / (1 + np.exp(-logits))
-    return out
+    return (1 / (1 + np.exp(-logits))).astype(np.float32)

@@ -44,7 +44,7 @@ MODELS = {
     model.name: model
     for model in (
         ModelFile(
-            name="face-detector-near",
+            name="face-detector",
             file="face_detection_short_range.tflite",
             sha256="bbff11cebd1eb27a1e004cae0b0e63ec8c551cbf34a4451148b4908b8db3eca8",
             num_bytes=229_714,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -31,11 +31,12 @@ SHORTEST_VOICE_SECONDS = 1.0
 """Shorter windows are given to a voice, but found none: their embeddings scatter too much."""
 MEL_HOP, MEL_FFT, MEL_BANDS = 160, 400, 40
 TARGET_RMS = 10 ** (-30 / 20)
-"""Each window is brought to -30 dBFS: the network reads a mel spectrum without logarithm, and level must say nothing."""
+"""Each window is brought to -30 dBFS: the network reads mel power without logarithm, and level must say nothing."""
 BATCH_WINDOWS = 32
 
-SAME_VOICE_DISTANCE = 0.30
-"""Cosine distance up to which clusters are one voice; chosen on joined recordings of known persons."""
+SAME_VOICE_DISTANCE = 0.34
+"""Mean cosine distance up to which two clusters are one voice. Chosen on joined recordings of known persons, half of
+whom were kept for the report; calm voices alone would allow a smaller one, shouting ones ask for a larger one."""
 SHORTEST_SPEAKER_SHARE = 0.05
 """A cluster with less of the speech, or less than `SHORTEST_SPEAKER_SECONDS`, is an odd moment of another voice."""
 SHORTEST_SPEAKER_SECONDS = 3.0
@@ -125,12 +126,13 @@ def find_speakers(
     network = VoiceNetwork.load(weights or find("ge2e"))
     windows = cut_windows(speech)
     embeddings = embed(audio, windows, network)
-    voices = find_voices(embeddings, np.array([w.end - w.start for w in windows]), num_speakers)
+    seconds = np.array([window.end - window.start for window in windows])
+    voices = find_voices(smooth(embeddings, windows), seconds, num_speakers)
     return into_turns(audio, speech, windows, embeddings @ voices.T, words)
 
 
 def cut_windows(speech: Sequence[Span]) -> tuple[Window, ...]:
-    """Windows of 1.6 s, or the whole of a shorter span, evenly spaced by at most 0.8 s from a span's start to its end."""
+    """Windows of 1.6 s, or the whole of a shorter span, from a span's start to its end, at most 0.8 s from each other."""
     windows = []
     for i, (start, end) in enumerate(speech):
         length = min(WINDOW_SECONDS, end - start)
@@ -180,6 +182,9 @@ def find_voices(embeddings: Embeddings, seconds: NDArray[np.float64], num_speake
         embeddings: (W, 256) of the windows.
         seconds: (W,) their lengths.
         num_speakers: K, where it is known.
+
+    Their number comes from average linkage, whose distance means the same in long and short recordings; who is who
+    from Ward's, which errs less once the number is given.
     """
     try:
         from sklearn.cluster import AgglomerativeClustering
@@ -191,31 +196,40 @@ def find_voices(embeddings: Embeddings, seconds: NDArray[np.float64], num_speake
     sample = embeddings[rows]
     if len(sample) < 2 or (num_speakers or 2) > len(sample):
         return _unit(sample.mean(axis=0, keepdims=True))
-    clustering = AgglomerativeClustering(
-        n_clusters=num_speakers,
-        metric="cosine",
-        linkage="average",
-        distance_threshold=SAME_VOICE_DISTANCE if num_speakers is None else None,
-    )
-    labels = clustering.fit_predict(sample)
-    sizes = np.bincount(labels)
-    kept = np.flatnonzero(sizes >= _least_windows(len(sample))) if num_speakers is None else np.arange(len(sizes))
-    if not len(kept):
-        kept = np.array([sizes.argmax()])
-    voices = _unit(np.stack([sample[labels == k].mean(axis=0) for k in kept]))
+    if num_speakers is None:
+        tree = AgglomerativeClustering(
+            n_clusters=None, metric="cosine", linkage="average", distance_threshold=SAME_VOICE_DISTANCE
+        )
+        sizes = np.bincount(tree.fit_predict(sample))
+        least = max(SHORTEST_SPEAKER_SECONDS / HOP_SECONDS, SHORTEST_SPEAKER_SHARE * len(sample))
+        num_speakers = max(1, int((sizes >= least).sum()))
+    labels = AgglomerativeClustering(n_clusters=num_speakers, linkage="ward").fit_predict(sample)
+    voices = _mean_voices(sample, labels, np.zeros((num_speakers, sample.shape[1]), np.float32))
     for _ in range(3):  # the tree is greedy: let every window choose again
-        nearest = (sample @ voices.T).argmax(axis=1)
-        voices = _unit(np.stack([sample[nearest == k].mean(axis=0) if (nearest == k).any() else v
-                                 for k, v in enumerate(voices)]))  # fmt: skip
+        voices = _mean_voices(sample, (sample @ voices.T).argmax(axis=1), voices)
     return voices
 
 
-def _least_windows(num_windows: int) -> float:
-    return max(SHORTEST_SPEAKER_SECONDS / HOP_SECONDS, SHORTEST_SPEAKER_SHARE * num_windows)
+def _mean_voices(sample: Embeddings, labels: NDArray[np.intp], before: Embeddings) -> Embeddings:
+    """The mean of each label's embeddings; a voice that no window chose stays as it was."""
+    return _unit(np.stack([sample[labels == k].mean(axis=0) if (labels == k).any() else old
+                           for k, old in enumerate(before)]))  # fmt: skip
+
+
+def smooth(embeddings: Embeddings, windows: Sequence[Window]) -> Embeddings:
+    """Each window's embedding with a sixth of either neighbour of its span mixed in: single ones scatter."""
+    span = np.array([window.span for window in windows])
+    follows = (span[1:] == span[:-1])[:, None]
+    mixed = 4 * embeddings
+    mixed[1:] += np.where(follows, embeddings[:-1], embeddings[1:])
+    mixed[:-1] += np.where(follows, embeddings[1:], embeddings[:-1])
+    mixed[[0, -1]] += embeddings[[0, -1]]
+    return _unit(mixed)
 
 
 def _unit(vectors: Embeddings) -> Embeddings:
-    return vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    unit: Embeddings = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return unit
 
 
 def into_turns(
@@ -230,19 +244,21 @@ def into_turns(
     Inside a span speakers change between words where they are known, else at the quietest moment nearby.
     """
     path = best_path(similarity_WK)
-    pieces: list[tuple[float, float, int]] = []
-    window_span = np.array([window.span for window in windows])
-    for i, span in enumerate(speech):
-        inside = np.flatnonzero(window_span == i)
-        start = span.start
-        for one, next_one in pairwise(inside):
-            if path[one] != path[next_one]:
-                near = (windows[one].end + windows[one].start + windows[next_one].end + windows[next_one].start) / 4
-                change = _place_change(audio, near, start, span.end, words)
-                if change is not None:
-                    pieces.append((start, change, int(path[one])))
-                    start = change
-        pieces.append((start, span.end, int(path[inside[-1]])))
+    gaps = np.array([((a.end + b.start) / 2, b.start - a.end) for a, b in pairwise(words)]).reshape(-1, 2)
+    pieces = []
+    start = windows[0].start
+    for w, window in enumerate(windows):
+        last = w + 1 == len(windows) or windows[w + 1].span != window.span
+        if last:
+            pieces.append((start, speech[window.span].end, int(path[w])))
+            start = windows[w + 1].start if w + 1 < len(windows) else start
+        elif path[w] != path[w + 1]:
+            near = (window.start + window.end + windows[w + 1].start + windows[w + 1].end) / 4
+            low, high = max(near - HOP_SECONDS, start), min(near + HOP_SECONDS, speech[window.span].end)
+            change = _widest_gap(gaps, near, low, high) if words else _quietest(audio, low, high)
+            if change is not None:
+                pieces.append((start, change, int(path[w])))
+                start = change
     return _named(pieces)
 
 
@@ -261,15 +277,13 @@ def best_path(similarity_WK: NDArray[np.float32]) -> NDArray[np.intp]:
     return path
 
 
-def _place_change(
-    audio: Audio, near: float, start: float, end: float, words: Sequence[SpokenWord]
-) -> float | None:  # fmt: skip
-    """The moment of the change, or None where no word ends between."""
-    low, high = max(near - HOP_SECONDS, start), min(near + HOP_SECONDS, end)
-    gaps = [(after.start - before.end, (before.end + after.start) / 2) for before, after in pairwise(words)]
-    if words:
-        inside = [(gap - abs(moment - near) / 4, moment) for gap, moment in gaps if low < moment < high]
-        return max(inside)[1] if inside else None
+def _widest_gap(gaps: NDArray[np.float64], near: float, low: float, high: float) -> float | None:
+    """The middle of the widest gap between words, a nearer one preferred; None where no word ends."""
+    inside = gaps[(gaps[:, 0] > low) & (gaps[:, 0] < high)]
+    return float(inside[(inside[:, 1] - np.abs(inside[:, 0] - near) / 4).argmax(), 0]) if len(inside) else None
+
+
+def _quietest(audio: Audio, low: float, high: float) -> float | None:
     samples = audio.read(low, high)
     frame = RATE_HZ // 20
     if len(samples) < 2 * frame:
