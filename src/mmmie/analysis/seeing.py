@@ -18,7 +18,6 @@ from mmmie.media.frames import frames
 from mmmie.media.models import find
 from mmmie.media.speaker_faces import link_speakers
 
-NETWORKS = ("face-detector", "face-mesh", "expression")
 SHOWN = (
     "mouth_corner_lift",
     "lip_gap",
@@ -64,7 +63,7 @@ def look(store: StageStore, opened: Opened, rate_hz: float) -> Looked:
         store.log.skip("faces", "there is no picture")
         return Looked(reason="no picture")
     try:
-        for name in NETWORKS:
+        for name in face.info().settings["networks"]:
             find(name)
     except MmmieError as error:
         store.log.skip("faces", str(error))

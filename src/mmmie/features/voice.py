@@ -99,7 +99,7 @@ class VoiceExtractor:
             return VoiceFeatures(absent, None, f"shorter than {SHORTEST_SECONDS} s")
         if not np.isfinite(audio).all():
             raise FeatureError("the sound of an utterance holds values that are not finite. Decode it again.")
-        if np.abs(audio).max() < SILENT_PEAK:
+        if np.abs(audio - audio.mean()).max() < SILENT_PEAK:
             return VoiceFeatures(absent, None, "silent")
         audio = np.ascontiguousarray(audio, np.float32)
         frames = measure_frames(audio)

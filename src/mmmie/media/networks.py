@@ -1,5 +1,8 @@
 """Small networks in .tflite files, run by LiteRT on one thread."""
 
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -23,8 +26,9 @@ class Network:
             raise missing_extra("ai-edge-litert", "video") from None
         path = find(name)
         try:
-            self._interpreter: Any = Interpreter(str(path), num_threads=1)
-            self._interpreter.allocate_tensors()
+            with _unsaid():
+                self._interpreter: Any = Interpreter(str(path), num_threads=1)
+                self._interpreter.allocate_tensors()
         except (ValueError, RuntimeError) as error:
             raise FeatureError(f"{path} cannot be run by the LiteRT that is installed: {error}") from None
         self._input = self._interpreter.get_input_details()[0]
@@ -35,3 +39,16 @@ class Network:
         self._interpreter.set_tensor(self._input["index"], values.reshape(self._input["shape"]))
         self._interpreter.invoke()
         return tuple(self._interpreter.get_tensor(output["index"]) for output in self._outputs)
+
+
+@contextmanager
+def _unsaid() -> Iterator[None]:
+    """LiteRT announces its delegate on the process' own stderr, and has no setting against it."""
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)

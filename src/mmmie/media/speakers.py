@@ -132,7 +132,7 @@ def find_speakers(
 
 
 def cut_windows(speech: Sequence[Span]) -> tuple[Window, ...]:
-    """Windows of 1.6 s, or the whole of a shorter span, from a span's start to its end, at most 0.8 s from each other."""
+    """Windows of 1.6 s, or the whole of a shorter span, evenly from its start to its end, at most 0.8 s apart."""
     windows = []
     for i, (start, end) in enumerate(speech):
         length = min(WINDOW_SECONDS, end - start)
