@@ -128,7 +128,7 @@ class Scene:
 
     @staticmethod
     def detection(x: float) -> Detection:
-        return Detection(0.9, np.array([x - 10, 30, x + 10, 50], np.float32), np.zeros((6, 2), np.float32) + (x, 40))
+        return Detection(0.9, np.array([x - 10, 30, x + 10, 50], np.float32), np.full((6, 2), (x, 40), np.float32))
 
 
 @pytest.fixture

@@ -227,7 +227,7 @@ def _runs(flags: Flags) -> list[tuple[int, int]]:
 
 def _count_nuclei(level_db: Floats, voiced: Flags) -> int:
     """Syllable nuclei: maxima of smooth loudness in voiced sound, each 2 dB above the valley before it."""
-    smooth = np.convolve(level_db, np.hanning(9) / np.hanning(9).sum(), mode="same")
+    smooth = np.convolve(np.pad(level_db, 4, mode="edge"), np.hanning(9) / np.hanning(9).sum(), mode="valid")
     turns = np.flatnonzero(np.diff(np.sign(np.diff(smooth))) != 0) + 1
     count, valley = 0, smooth[0]
     for turn in turns:
