@@ -8,7 +8,7 @@ export OMP_NUM_THREADS ?= 1
 
 .PHONY: demo test test-fast check bench docs
 
-demo: $(VENV)/.has-figures-h5
+demo: $(VENV)/.has-figures-h5-video
 	$(BIN)/mmmie demo --out runs/demo
 
 test: $(VENV)/.has-dev

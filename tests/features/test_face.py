@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mmmie.errors import FeatureError
-from mmmie.features.face import COLUMNS, MODEL_COLUMNS, FaceReader, info, pool, read_pictures
+from mmmie.features.face import COLUMNS, MODEL_COLUMNS, NETWORKS, FaceReader, info, pool, read_pictures
 from mmmie.features.face_measures import (
     EXPRESSION,
     FOREHEAD,
@@ -81,9 +81,7 @@ def test_the_turn_of_the_head(axis, degrees):
 
 def test_a_nose_that_points_right_is_a_positive_yaw():
     """The sign by the picture itself, not by the test's own turning."""
-    points = frontal()
-    points[:, 2] += 0.0
-    face = (points @ turned(yaw=30).T).astype(np.float32)
+    face = (frontal() @ turned(yaw=30).T).astype(np.float32)
     nose = np.array([0, 0, -1]) @ turned(yaw=30).T  # forwards is towards the camera
     assert nose[0] > 0
     assert named(face)["yaw"] > 0
@@ -175,6 +173,10 @@ def test_no_utterance_and_no_face():
     assert pool(none, [(0, 1)], [None]).present.tolist() == [False]
 
 
+def test_every_network_has_its_file():
+    assert set(NETWORKS) <= set(MODELS)
+
+
 def test_the_fingerprint_holds_the_networks(monkeypatch):
     before = info()
     assert before.dim == len(MODEL_COLUMNS)
@@ -193,7 +195,7 @@ def networks() -> None:
     from mmmie.media.models import find
 
     try:
-        for name in ("face-detector", "face-detector-far", "face-mesh", "expression"):
+        for name in NETWORKS:
             find(name)
     except FeatureError as error:
         pytest.skip(str(error))

@@ -14,13 +14,16 @@ if TYPE_CHECKING:
 
 MARK = ".mmmie-demo"
 """Stands in a folder that a demo made, and allows the next demo to replace what it made there."""
-MADE = ("demo.corpus", "text-only", "mmmie", "figures")
+MADE = ("demo.corpus", "text-only", "mmmie", "figures", "talk.mmmie")
 
 
 def command(
     out: Annotated[Path, typer.Option(help="Where to; an earlier demo there is replaced.")] = Path("runs/demo"),
 ) -> int:
-    """Generate a corpus of known mutual information, train on it, evaluate once on test, show a table and figures."""
+    """Generate a corpus of known mutual information, train on it, evaluate once on test, show a table and figures.
+
+    Then analyze a recording with its transcript by the packaged checkpoint.
+    """
     from mmmie.corpus.synthetic import SIZES, SyntheticSettings, generate
     from mmmie.errors import EvidenceError
     from mmmie.evidence.compare import compare
@@ -44,6 +47,7 @@ def command(
         print(f"no figures: {error}")
         return 1
     print(f"figures  {', '.join(str(path) for path in sorted((out / 'figures').glob('*.png')))}")
+    print(_analyze(out))
     print(f"next     mmmie inspect {corpus.path}    mmmie verify {mmmie.path}    docs/tutorial.md")
     return 0
 
@@ -87,6 +91,41 @@ def _table(corpus: "Corpus", evaluations: "dict[str, Evaluation]") -> str:
     rows = [[f"{len(test)} test utterances", *METRICS.values()]]
     rows += [[name, *(show(key, metrics.value(key)) for key in METRICS)] for name, metrics in systems.items()]
     return table(rows)
+
+
+def _analyze(out: Path) -> str:
+    """Analyzes a hummed recording, which is made here, by its transcript; says where the page is."""
+    from importlib.util import find_spec
+
+    if find_spec("av") is None:
+        return "analyze  needs: pip install 'mmmie[video]'"
+    from mmmie.analysis.request import Input, Request
+    from mmmie.study.batch import analyze_all
+
+    recording, transcript = out / "talk.wav", out / "talk.srt"
+    transcript.write_bytes((files("mmmie") / "recipes" / "demo.srt").read_bytes())
+    _hum(recording, seconds=16.0)
+    request = Request.from_words(transcript=transcript, modalities="text,audio")
+    (analysis,) = analyze_all([Input(recording, out / "talk.mmmie")], request, 1, 300.0, lambda _event: None)
+    return f"{analysis}\nreport   {out / 'talk.mmmie' / 'report.html'}"
+
+
+def _hum(path: Path, seconds: float) -> None:
+    """Writes a voice without words: harmonics of a pitch that wanders, in syllables."""
+    import wave
+
+    import numpy as np
+
+    rate = 16000
+    time = np.arange(round(seconds * rate)) / rate
+    pitch = 130 + 25 * np.sin(2 * np.pi * 0.4 * time)
+    phase = 2 * np.pi * np.cumsum(pitch) / rate
+    voice = sum(np.sin(n * phase) / n for n in range(1, 12)) * np.clip(np.sin(2 * np.pi * 3 * time), 0, 1)
+    with wave.open(str(path), "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((voice * 6000).astype("<i2").tobytes())
 
 
 def _draw(corpus: "Corpus", run: "Run", evaluation: "Evaluation", folder: Path) -> None:

@@ -24,6 +24,9 @@ VERSION = "1"
 MODEL_COLUMNS = MEASURES + EXPRESSION
 """What a model sees of an utterance: the mean of each over the frames in which the speaker's face is seen."""
 
+NETWORKS = ("face-detector", "face-detector-far", "face-mesh", "expression")
+"""The files of `media.models` without which no face is read."""
+
 PICTURE_MARGIN = 0.25
 
 
