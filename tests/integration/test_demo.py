@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mmmie.analysis.analysis import Analysis
 from mmmie.cli.demo import MADE, MARK
 from mmmie.cli.demo import command as demo
 from mmmie.errors import MmmieError
@@ -94,3 +95,15 @@ def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
     with pytest.raises(MmmieError, match="no demo made it"):
         demo(tmp_path / "demo")
     assert (tmp_path / "demo").read_text() == "mine"
+
+
+def test_a_recording_is_analyzed_by_the_packaged_checkpoint(made):
+    folder, printed = made
+    result = Analysis.open(folder / "talk.mmmie").result
+    assert result.status == "complete"
+    scores = [u.sentiment.score for u in result.utterances]
+    assert scores[1] > 0.5 > -0.5 > scores[2]  # wonderful, laughed; dull, disappointed
+    assert scores[4] > 0.5
+    assert result.model.weights.keys() == {"text", "audio", "vision"}
+    assert "non-commercial" in result.model.licence
+    assert str(folder / "talk.mmmie" / "report.html").removeprefix(str(folder.parent.parent) + "/") in printed

@@ -18,10 +18,10 @@ from mmmie.analysis import result as r
 from mmmie.analysis.analysis import Analysis
 from mmmie.analysis.assembling import Found, Measures, assemble
 from mmmie.analysis.hearing import Heard, Opened, hear, open_file
-from mmmie.analysis.listening import VoiceFound, read_voice
+from mmmie.analysis.listening import VoiceFound, read_voice, voice_info
 from mmmie.analysis.predicting import CORPUS_FOLDER, Verdicts, predict_corpus, write_corpus
 from mmmie.analysis.request import PACKAGED_RUN, RESULT_SUFFIX, STAGES_FOLDER, Input, Request
-from mmmie.analysis.seeing import FaceFound, Looked, look, speakers_faces
+from mmmie.analysis.seeing import FaceFound, Looked, face_info, look, speakers_faces
 from mmmie.analysis.stages import Report, StageFailed, StageLog, StageStore, failed_result, key_of
 from mmmie.errors import CheckpointError
 from mmmie.evidence.card import make_card
@@ -137,12 +137,14 @@ class _FileAnalysis:
         return assemble(found, self.log.records, self._model(), self.settings, _versions(), self.item.result)
 
     def _verdicts(self, opened: Opened, heard: Heard, voice: VoiceFound, face: FaceFound) -> Verdicts | None:
-        wants = self.settings.modalities
-        features = {
-            **({"audio": (voice.info, voice.vectors)} if "audio" in wants and voice.info is not None else {}),
-            **({"vision": (face.info, face.vectors)} if "vision" in wants and face.info is not None else {}),
-        }
-        key = key_of("features 1", heard.key, voice.key, face.key, wants)
+        wants, reads = self.settings.modalities, self.run.contract["modalities"]
+        nothing = (None,) * len(heard.utterances)
+        features = {}
+        if "audio" in reads:
+            features["audio"] = (voice.info or voice_info(), voice.vectors or nothing)
+        if "vision" in reads:
+            features["vision"] = (face.info or face_info(), face.vectors or nothing)
+        key = key_of("features 2", heard.key, voice.key, face.key, wants, sorted(reads))
         name = opened.info.path.stem or opened.info.path.name
         try:
             place = self.store.make(

@@ -86,6 +86,11 @@ def read_voice(store: StageStore, opened: Opened, heard: Heard, threads: int) ->
     )
 
 
+def voice_info() -> FeatureInfo:
+    """How voices are read, where none was. Raises FeatureError: the packaged encoder is not installed."""
+    return VoiceExtractor.load().info
+
+
 def _shown(prosody: object | None) -> dict[str, float]:
     """The measures that could be taken."""
     if prosody is None:

@@ -57,6 +57,10 @@ class FaceFound:
     notes: tuple[str, ...] = ()
 
 
+face_info = face.info
+"""How faces are read, where none was."""
+
+
 def look(store: StageStore, opened: Opened, rate_hz: float) -> Looked:
     """The stage `faces`: without it words and voice still count, so a failure is no more than that."""
     if opened.info.video is None:

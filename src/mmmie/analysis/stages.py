@@ -144,5 +144,5 @@ def _cause_and_repair(text: str) -> tuple[str, str]:
     """Errors say what came and then, in their last sentence, what to do."""
     cause, dot, repair = text.strip().removesuffix(".").rpartition(". ")
     if not dot:
-        return text, "Look at the file, and analyze it again."
+        return f"{repair}.", "Look at the file, and analyze it again."
     return f"{cause}.", f"{repair}."

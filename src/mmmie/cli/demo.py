@@ -105,7 +105,7 @@ def _analyze(out: Path) -> str:
     recording, transcript = out / "talk.wav", out / "talk.srt"
     transcript.write_bytes((files("mmmie") / "recipes" / "demo.srt").read_bytes())
     _hum(recording, seconds=16.0)
-    request = Request.from_words(transcript=transcript, modalities="text,audio")
+    request = Request.from_words(transcript=transcript, modalities="text")
     (analysis,) = analyze_all([Input(recording, out / "talk.mmmie")], request, 1, 300.0, lambda _event: None)
     return f"{analysis}\nreport   {out / 'talk.mmmie' / 'report.html'}"
 
