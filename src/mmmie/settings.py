@@ -178,7 +178,7 @@ class AnalysisSettings(Settings):
     """Whether voices are told apart; False: one speaker."""
     names: dict[str, str] = {}
     """What speakers are called, as in `{"S1" = "Ana"}`."""
-    face_rate_hz: float = Field(6.0, gt=0, le=60)
+    face_rate_hz: float = Field(8.0, gt=0, le=60)
     """Frames a second that are searched for faces."""
     threads: int = Field(1, ge=1)
     """Of each library in a worker."""

@@ -67,12 +67,12 @@ def look(store: StageStore, opened: Opened, rate_hz: float) -> Looked:
         store.log.skip("faces", "there is no picture")
         return Looked(reason="no picture")
     try:
-        for name in face.info().settings["networks"]:
+        for name in face.NETWORKS:
             find(name)
     except MmmieError as error:
         store.log.skip("faces", str(error))
         return Looked(reason="the networks for faces are not there", notes=(f"faces were not looked for: {error}",))
-    key = key_of("faces 1", opened.key, rate_hz, face.info().fingerprint)
+    key = key_of("faces 2", opened.key, rate_hz, face.info().fingerprint)
 
     def write(folder: Path) -> None:
         found = find_faces(frames(opened.info, rate_hz), face.FaceReader())
