@@ -2,9 +2,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from odd_files import MAKERS
 
 from mmmie.media.files import MediaInfo, probe
+from odd_files import MAKERS
 
 
 @pytest.fixture(scope="session")

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from odd_files import Sound, cut, index_first, joined, leaping_timestamps, recording, silent_recording, write
 
 from mmmie.errors import MediaError
 from mmmie.media.audio import Audio, decode_audio
 from mmmie.media.files import probe
+from odd_files import Sound, cut, index_first, joined, leaping_timestamps, recording, silent_recording, write
 
 
 def sounding(audio: Audio) -> list[tuple[float, float]]:

@@ -4,11 +4,11 @@ import socket
 import sys
 
 import pytest
-from odd_files import playlist
 
 from mmmie.errors import MediaError, MmmieError
 from mmmie.media.container import Clock, decode, open_media
 from mmmie.media.files import probe
+from odd_files import playlist
 
 
 def run(clock: Clock, *times: float | None, length: float = 0.5) -> list[float]:

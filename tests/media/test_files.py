@@ -8,6 +8,9 @@ from pathlib import Path
 
 import av
 import pytest
+
+from mmmie.errors import MediaError
+from mmmie.media.files import probe
 from odd_files import (
     AWKWARD_NAMES,
     MAKERS,
@@ -24,9 +27,6 @@ from odd_files import (
     wide_pixels,
     write,
 )
-
-from mmmie.errors import MediaError
-from mmmie.media.files import probe
 
 
 def refusal(path: Path, audio_stream: int | None = None) -> str:

@@ -4,12 +4,12 @@ from itertools import islice
 
 import numpy as np
 import pytest
-from odd_files import MAKERS, Picture, cut, grey_at, index_first, joined, leaping_timestamps, steady, wide_pixels, write
 
 from mmmie.errors import MediaError
 from mmmie.media import frames as frames_module
 from mmmie.media.files import probe
 from mmmie.media.frames import Frame, frames
+from odd_files import MAKERS, Picture, cut, grey_at, index_first, joined, leaping_timestamps, steady, wide_pixels, write
 
 
 def shown_at(frame: Frame) -> float:
