@@ -86,7 +86,7 @@ def test_the_figures_lie_where_the_demo_says(made):
 
 def test_an_earlier_demo_was_replaced_and_nothing_else(made):
     folder, _ = made
-    assert {path.name for path in folder.iterdir()} == {*MADE, MARK, "notes.txt"}
+    assert {path.name for path in folder.iterdir()} == {*MADE, MARK, "talk.wav", "talk.srt", "notes.txt"}
     assert Run.open(folder / "mmmie").finished
 
 
