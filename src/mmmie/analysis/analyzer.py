@@ -139,19 +139,19 @@ class _FileAnalysis:
     def _verdicts(self, opened: Opened, heard: Heard, voice: VoiceFound, face: FaceFound) -> Verdicts | None:
         wants, reads = self.settings.modalities, self.run.contract["modalities"]
         nothing = (None,) * len(heard.utterances)
-        features = {}
-        if "audio" in reads:
-            features["audio"] = (voice.info or voice_info(), voice.vectors or nothing)
-        if "vision" in reads:
-            features["vision"] = (face.info or face_info(), face.vectors or nothing)
         key = key_of("features 2", heard.key, voice.key, face.key, wants, sorted(reads))
         name = opened.info.path.stem or opened.info.path.name
+
+        def write(folder: Path) -> None:
+            features = {}
+            if "audio" in reads:
+                features["audio"] = (voice.info or voice_info(), voice.vectors or nothing)
+            if "vision" in reads:
+                features["vision"] = (face.info or face_info(), face.vectors or nothing)
+            write_corpus(folder / CORPUS_FOLDER, name, heard.utterances, features, "text" in wants)
+
         try:
-            place = self.store.make(
-                "features",
-                key,
-                lambda folder: write_corpus(folder / CORPUS_FOLDER, name, heard.utterances, features, "text" in wants),
-            )
+            place = self.store.make("features", key, write)
             return predict_corpus(self.store, place / CORPUS_FOLDER, key, self.run)
         except StageFailed:
             return None

@@ -4,7 +4,7 @@ Nothing heavy is imported here, so that a second run over finished files takes n
 """
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Self
@@ -92,9 +92,7 @@ class Request:
         transcript = self.transcript_of(media)
         checkpoint = (self.run / "checkpoint" / "contract.json").read_text(encoding="utf-8")
         files = [str(media.resolve()), _stamp(media), transcript and [str(transcript.resolve()), _stamp(transcript)]]
-        return key_of(
-            files, asdict(self)["transcript"] is None, self.settings.model_dump(), checkpoint, version("mmmie")
-        )
+        return key_of(files, self.transcript is None, self.settings.model_dump(), checkpoint, version("mmmie"))
 
 
 def kept_result(item: Input, request: Request) -> Result | None:

@@ -22,20 +22,6 @@ from pydantic import TypeAdapter
 from mmmie.analysis.result import Media, Result, Stage
 from mmmie.errors import MediaError, MmmieError
 
-STAGES = (
-    "media",
-    "speech",
-    "transcript",
-    "speakers",
-    "utterances",
-    "faces",
-    "voice",
-    "features",
-    "prediction",
-    "report",
-)
-
-
 Report = Callable[[str, str], None]
 """Takes a stage and what became of it: `begun`, `done`, `kept`, `skipped`, `failed`, or how far it is."""
 

@@ -123,18 +123,6 @@ def recognise(
     return Transcript(tuple(segments), source, language, tuple(notes))
 
 
-def encode_speech(
-    audio: Audio, speech: Sequence[Span], on_states: OnStates, model: str | Path = PACKAGED_MODEL, cpu_threads: int = 2
-) -> None:
-    """Gives the encoder's states of the same windows as `recognise`, without recognising: where words are known.
-
-    Raises: as `recognise`.
-    """
-    encoder = _Encoder(_load(find_model(model)[0], cpu_threads), audio)
-    for window in windows_of_speech(audio, speech):
-        on_states(window.start, window.seconds, _states(encoder.pop(window), window))
-
-
 class Window(NamedTuple):
     """An interval of the recording, in seconds, and the speech in it."""
 

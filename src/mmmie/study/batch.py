@@ -76,4 +76,4 @@ def _write_lost(outcome: Outcome) -> None:
         repair=repair,
         seconds=outcome.seconds,
     )
-    Analysis(failed_result(outcome.item.media, [stage])).save(outcome.item.result)
+    write_files(Analysis(failed_result(outcome.item.media, [stage])).save(outcome.item.result))
