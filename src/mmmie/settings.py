@@ -66,6 +66,9 @@ class ModelSettings(Settings):
     """The network from features to score."""
 
     system: str = "mmmie"
+    """Which fusion network reads the window: `mmmie`, or one to compare with (`mmmie.models.systems.SYSTEMS`)."""
+    options: dict[str, bool | int | float | str] = {}
+    """Of the system; each says in its file which it has."""
     modalities: tuple[Modality, ...] | None = None
     """None: all that the corpus holds."""
     width: int = Field(128, ge=4)
@@ -87,6 +90,12 @@ class ModelSettings(Settings):
     def _heads_divide_width(self) -> Self:
         if self.width % self.heads:
             raise ValueError(f"model.width ({self.width}) must be a multiple of model.heads ({self.heads})")
+        return self
+
+    @model_validator(mode="after")
+    def _experts_are_of_mmmie(self) -> Self:
+        if self.experts is not None and self.system != "mmmie":
+            raise ValueError(f"model.experts joins readings of the system 'mmmie', not of '{self.system}'")
         return self
 
 
@@ -176,6 +185,8 @@ class AnalysisSettings(Settings):
     """Which of several audio streams, by its index in the file; None: the one the file marks."""
     speakers: bool = True
     """Whether voices are told apart; False: one speaker."""
+    num_speakers: int | None = Field(None, ge=1)
+    """How many voices there are, where that is known; None: as many as are found."""
     names: dict[str, str] = {}
     """What speakers are called, as in `{"S1" = "Ana"}`."""
     face_rate_hz: float = Field(8.0, gt=0, le=60)
@@ -193,6 +204,15 @@ METHODS: dict[str, dict[str, dict[str, Any]]] = {
     },
 }
 """The two readings of the abstract, as defaults under a recipe's own keys; neither is known to be the authors'."""
+
+
+BASELINE: dict[str, dict[str, Any]] = {
+    "model": {"noise": "none", "identity": {"modality": False, "same_speaker": False}},
+    "maximise": {"estimator": "none"},
+    "minimise": {"estimator": "none", "target_nats": None},
+}
+"""Defaults of every other system than `mmmie`: neither its terms nor its noise; of the identities the role alone, which
+is the position in the window."""
 
 
 class Recipe(Settings):
@@ -215,7 +235,9 @@ class Recipe(Settings):
     def _fill_method(cls, values: Any) -> Any:
         if not isinstance(values, dict):
             return values
-        defaults = METHODS.get(str(values.get("method", "measured")), {})
+        model = values.get("model")
+        baseline = isinstance(model, dict) and model.get("system", "mmmie") != "mmmie"
+        defaults = BASELINE if baseline else METHODS.get(str(values.get("method", "measured")), {})
         filled = dict(values)
         for section, keys in defaults.items():
             if isinstance(filled.get(section, {}), dict):

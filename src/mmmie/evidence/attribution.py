@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from mmmie.corpus.batching import Batch, Batcher
     from mmmie.learning.run import Run
     from mmmie.models.encoders import Representation
-    from mmmie.models.mmmie import MMMIE
+    from mmmie.models.network import Network
 
 Doubles = NDArray[np.float64]
 
@@ -115,7 +115,7 @@ def read_part(run: "Run", part: Part) -> Reading:
     return read(model, batcher, device)
 
 
-def read(model: "MMMIE", batcher: "Batcher", device: "torch.device") -> Reading:
+def read(model: "Network", batcher: "Batcher", device: "torch.device") -> Reading:
     """Reads all rows of a batcher: each distinct utterance is encoded once, and fused 2^M + 1 times."""
     import torch
 
@@ -153,7 +153,7 @@ def features_of_part(run: "Run", part: Part) -> tuple[dict[str, Floats], Bools]:
     return _joined(features), _present(model, batcher)
 
 
-def _prepare(run: "Run", part: Part) -> "tuple[MMMIE, Batcher, torch.device]":
+def _prepare(run: "Run", part: Part) -> "tuple[Network, Batcher, torch.device]":
     import torch
 
     from mmmie.corpus.batching import Batcher
@@ -166,7 +166,7 @@ def _prepare(run: "Run", part: Part) -> "tuple[MMMIE, Batcher, torch.device]":
     return model.to(device).eval(), Batcher(part, sources, run.recipe.model.context), device
 
 
-def _present(model: "MMMIE", batcher: "Batcher") -> Bools:
+def _present(model: "Network", batcher: "Batcher") -> Bools:
     present = {str(name): source.present for name, source in batcher.sources.items()}
     return np.stack([present[name] for name in model.modalities], axis=1)
 
@@ -179,7 +179,7 @@ def _joined(parts: Sequence[Mapping[str, Floats]]) -> dict[str, Floats]:
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 
-def _fuse_subsets(model: "MMMIE", batch: "Batch", encoded: "dict[str, torch.Tensor]") -> "torch.Tensor":
+def _fuse_subsets(model: "Network", batch: "Batch", encoded: "dict[str, torch.Tensor]") -> "torch.Tensor":
     import torch
 
     scores = []

@@ -16,7 +16,8 @@ from mmmie.features.text import TextEncoder, use_bfloat16
 from mmmie.features.text_sources import FrozenText, text_source
 from mmmie.features.text_states import Progress
 from mmmie.models.encoders import ModalityEncoder, SequenceEncoder, Standardise, TokenEncoder
-from mmmie.models.mmmie import MMMIE
+from mmmie.models.network import Network
+from mmmie.models.systems import find_system, read_options
 from mmmie.settings import Recipe
 
 
@@ -31,23 +32,25 @@ class Shape:
 
 
 def modalities_of(recipe: Recipe, part: Part) -> tuple[str, ...]:
-    """The modalities a recipe trains on: those it names, or all that the corpus holds.
+    """The modalities a recipe trains on: those it names, or all that the corpus holds, as far as its system reads them.
 
     Raises:
-        RecipeError: the recipe names one that the corpus does not hold.
+        RecipeError: the recipe names one that the corpus does not hold; there is no such system, or no such option.
     """
+    read_options(recipe.model)
+    reads = find_system(recipe.model.system).reads
     held = set(part.corpus.info.features)
     if any(text is not None for text in part.texts):
         held.add("text")
     wanted = recipe.model.modalities
     if wanted is None:
-        return tuple(name for name in MODALITIES if name in held)
+        return tuple(name for name in MODALITIES if name in held and name in reads)
     for name in wanted:
         if name not in held:
             raise RecipeError(
                 f"model.modalities asks for {name}, but {part.corpus.path} holds {', '.join(sorted(held)) or 'none'}"
             )
-    return tuple(name for name in MODALITIES if name in wanted)
+    return tuple(name for name in MODALITIES if name in wanted and name in reads)
 
 
 def sources_of(
@@ -79,7 +82,7 @@ def shapes_of(part: Part, recipe: Recipe, modalities: tuple[str, ...]) -> dict[s
     return shapes
 
 
-def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0, label_scale: float = 1.0) -> MMMIE:
+def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0, label_scale: float = 1.0) -> Network:
     """The network of a recipe with fresh weights; `fit_scalers` or loaded weights bring its scalers."""
     settings = recipe.model
     encoders = {}
@@ -103,10 +106,10 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
         encoders[name] = ModalityEncoder(
             reader, shape.input_dim, settings.width, settings.dropout, settings.noise, settings.noise_start
         )
-    return MMMIE(settings, encoders, label_centre, label_scale)
+    return Network(settings, encoders, label_centre, label_scale)
 
 
-def fit_scalers(model: MMMIE, sources: Mapping[str, Source]) -> None:
+def fit_scalers(model: Network, sources: Mapping[str, Source]) -> None:
     """Fits the standardisation of every modality that is not a trained text encoder; `sources` are those of train."""
     for name, source in sources.items():
         reader = model.encoders[name].reader

@@ -2,6 +2,8 @@
 
     L = task - sum over pairs w I_low(F_m; F_n) + sum over modalities lambda_m I_up(X_m; F_m)
 
+A system to compare with brings its own summands in place of the two sums.
+
 Shapes: N distinct utterances, B targets, D width.
 """
 
@@ -26,7 +28,8 @@ from mmmie.mi.rate import RateController
 from mmmie.mi.sandwich import leave_one_out, sandwich
 from mmmie.mi.upper_bounds import LearnedMarginal, vclub, vib_learned_marginal
 from mmmie.models.encoders import Representation
-from mmmie.models.mmmie import Prediction
+from mmmie.models.network import Prediction
+from mmmie.models.systems import Reading, SystemLosses
 from mmmie.settings import MaximisationSettings, MinimisationSettings, Recipe
 
 Q_LEARNING_RATE = 2e-3
@@ -42,7 +45,7 @@ class Term:
     """One summand of the loss."""
 
     name: str
-    """`task`, `max text-audio`, `min vision`, ..."""
+    """`task`, `max text-audio`, `min vision`, ...; a system's own names."""
     value: Tensor
     """Scalar: nats, or units of the label for the task."""
     weight: float
@@ -63,10 +66,21 @@ class Objective(nn.Module):
         recipe: its `maximise` and `minimise`.
         shapes: of the modalities.
         num_steps: of the whole training, for the warm-ups.
+        own: what the recipe's system trains beside the task.
+        centre, scale: of the labels, in which the system works.
     """
 
-    def __init__(self, recipe: Recipe, shapes: Mapping[str, Shape], num_steps: int) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        shapes: Mapping[str, Shape],
+        num_steps: int,
+        own: SystemLosses | None = None,
+        centre: float = 0.0,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
+        self.own, self.centre, self.scale = own, centre, scale
         self.maximise = _Maximisation(recipe.maximise, tuple(shapes), recipe.model.width, num_steps)
         self.minimise = _Minimisation(
             recipe.minimise, shapes, recipe.model.width, num_steps, recipe.training.batch_utterances
@@ -83,7 +97,14 @@ class Objective(nn.Module):
             task_norm = _gradient_norm(task.value, means)
             self.maximise.balance(task_norm, [t for t in maximised if not t.saturated], means)
             self.minimise.balance(task_norm, minimised, means)
-        return (task, *maximised, *minimised)
+        return (task, *maximised, *minimised, *self._own_terms(prediction, batch))
+
+    def _own_terms(self, prediction: Prediction, batch: Batch) -> list[Term]:
+        if self.own is None:
+            return []
+        score_B, label_B = ((x - self.centre) / self.scale for x in (prediction.score_B, batch.label_B))
+        losses = self.own(Reading(score_B, prediction.kept), label_B, batch.target_B)
+        return [Term(loss.name, loss.value, loss.weight) for loss in losses]
 
     @property
     def ratios(self) -> dict[str, float]:
@@ -105,6 +126,8 @@ class Objective(nn.Module):
         """Critics and marginals: what the sum itself trains."""
         yield from self.maximise.critics.parameters()
         yield from self.minimise.marginals.parameters()
+        if self.own is not None:
+            yield from self.own.parameters()
 
     @torch.no_grad()
     def measure(self, representations: Mapping[str, Representation], video_N: Tensor) -> dict[str, Any]:

@@ -7,13 +7,13 @@ from torch import nn
 
 from mmmie.learning.checkpoint import parameters_of
 from mmmie.learning.objective import Objective
-from mmmie.models.mmmie import MMMIE
+from mmmie.models.network import Network
 from mmmie.settings import TrainingSettings
 
 TEXT_NETWORK = "encoders.text.reader.network."
 
 
-def make_optimizer(model: MMMIE, objective: Objective, settings: TrainingSettings) -> torch.optim.Optimizer:
+def make_optimizer(model: Network, objective: Objective, settings: TrainingSettings) -> torch.optim.Optimizer:
     """AdamW over all that learns. Each group's `base_lr` is what the schedule scales.
 
     The text encoder's layers learn at `encoder_learning_rate * layer_decay ** (layers above)`, its embeddings below

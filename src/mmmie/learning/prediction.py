@@ -11,10 +11,10 @@ from mmmie.learning.assembly import build, check_contract, sources_of
 from mmmie.learning.checkpoint import take_weights, weights_of
 from mmmie.learning.run import Run
 from mmmie.learning.validation import scores_of
-from mmmie.models.mmmie import MMMIE
+from mmmie.models.network import Network
 
 
-def load_model(run: Run, part: Part) -> MMMIE:
+def load_model(run: Run, part: Part) -> Network:
     """The network of a run's best epoch, if the part's features are those it was trained on.
 
     Raises:

@@ -28,7 +28,7 @@ from mmmie.learning.optimizing import learning_rate_factor, make_optimizer
 from mmmie.learning.progress import Progress, Silent
 from mmmie.learning.run import Run, check_folder, check_resumed, environment, write_json, write_whole
 from mmmie.learning.validation import Validation, validate
-from mmmie.models.mmmie import MMMIE, Prediction, with_noise
+from mmmie.models.network import Network, Prediction, with_noise
 from mmmie.settings import Recipe
 
 
@@ -75,7 +75,7 @@ def fit(
 class _Step(nn.Module):
     """One forward pass of network and objective, in one module so that DistributedDataParallel can wrap it."""
 
-    def __init__(self, model: MMMIE, objective: Objective, recipe: Recipe, processes: parallel.Processes) -> None:
+    def __init__(self, model: Network, objective: Objective, recipe: Recipe, processes: parallel.Processes) -> None:
         super().__init__()
         self.model = model
         self.objective = objective
@@ -96,7 +96,8 @@ class _Step(nn.Module):
             }
         representations = with_noise(representations, epsilon_MND)
         samples = {name: r.sample_ND for name, r in representations.items()}
-        prediction = Prediction(self.model.fuse(batch, samples, visible), representations)
+        reading = self.model.read(batch, samples, visible)
+        prediction = Prediction(self.model.in_label_units(reading.score_B), representations, reading.kept)
         terms = self.objective(prediction, batch, step)
         return prediction, terms, torch.stack([term.contribution for term in terms]).sum()
 
@@ -140,7 +141,14 @@ class _Training:
         self.train = Batcher(parts.train, sources["train"], recipe.model.context)
         self.valid = Batcher(parts.valid, sources["valid"], recipe.model.context)
         self.num_steps = len(self._epoch_targets(0)) * settings.epochs
-        self.objective = Objective(recipe, self.shapes, self.num_steps).to(self.device)
+        self.objective = Objective(
+            recipe,
+            self.shapes,
+            self.num_steps,
+            model.fusion.make_losses(len(parts.train)),
+            float(model.label_centre),
+            float(model.label_scale),
+        ).to(self.device)
         self.step = _Step(self.model, self.objective, recipe, self.processes)
         self.optimizer = make_optimizer(self.model, self.objective, settings)
         self.averages = {name: p.detach().clone() for name, p in parameters_of(self.model)}
@@ -355,7 +363,7 @@ def _check_parts(parts: TrainingParts) -> None:
         raise TrainingError(f"the video '{min(shared)}' is in train and valid; context would leak between them")
 
 
-def _begin_with(model: MMMIE, start: Run, shapes: Mapping[str, Any]) -> None:
+def _begin_with(model: Network, start: Run, shapes: Mapping[str, Any]) -> None:
     theirs = start.contract["modalities"].get("text")
     if theirs and "text" in shapes and theirs["fingerprint"] != shapes["text"].fingerprint:
         raise CheckpointError(

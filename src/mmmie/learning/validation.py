@@ -11,7 +11,7 @@ from mmmie.corpus.batching import Batch, Batcher
 from mmmie.corpus.store import Floats
 from mmmie.learning.objective import Objective
 from mmmie.models.encoders import Representation
-from mmmie.models.mmmie import MMMIE, with_noise
+from mmmie.models.network import Network, with_noise
 from mmmie.settings import Recipe
 
 READING_SEED = 20220110
@@ -31,7 +31,9 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(model: MMMIE, objective: Objective, batcher: Batcher, recipe: Recipe, device: torch.device) -> Validation:
+def validate(
+    model: Network, objective: Objective, batcher: Batcher, recipe: Recipe, device: torch.device
+) -> Validation:
     """Judges the network on a part."""
     model.eval()
     objective.eval()
@@ -59,7 +61,7 @@ def validate(model: MMMIE, objective: Objective, batcher: Batcher, recipe: Recip
 
 
 @torch.no_grad()
-def scores_of(model: MMMIE, batcher: Batcher, device: torch.device, batch_utterances: int = 128) -> Floats:
+def scores_of(model: Network, batcher: Batcher, device: torch.device, batch_utterances: int = 128) -> Floats:
     """(N,) float32 scores of a part, from the means of the representations."""
     model.eval()
     found = []

@@ -1,38 +1,31 @@
-"""The downstream network: a Transformer over the tokens of a window, read out at the target."""
+"""MMMIE's downstream network: a Transformer over the tokens of a window, read out at the target."""
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+
+from mmmie.models.systems import Options, Reading, System, Window
+from mmmie.settings import ModelSettings
 
 
-class Fusion(nn.Module):
+class Fusion(System):
     """(2k + 1) x M tokens -> one score.
 
     A learned token stands for the target whatever modalities it has, so that a target all of whose modalities are
     missing is still read from its context. Read out are that token and the mean of the target's present tokens.
-
-    Args:
-        width: D of the tokens.
-        layers: of the Transformer.
-        heads: of its attention.
-        dropout: within.
     """
 
-    def __init__(self, width: int, layers: int, heads: int, dropout: float) -> None:
+    def __init__(self, settings: ModelSettings, modalities: tuple[str, ...], options: Options) -> None:  # noqa: ARG002
         super().__init__()
+        width, dropout = settings.width, settings.dropout
         self.query_D = nn.Parameter(torch.randn(width) * 0.1)
         layer = nn.TransformerEncoderLayer(
-            width, heads, 2 * width, min(dropout, 0.1), "gelu", batch_first=True, norm_first=True
+            width, settings.heads, 2 * width, min(dropout, 0.1), "gelu", batch_first=True, norm_first=True
         )
-        self.transformer = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False)
+        self.transformer = nn.TransformerEncoder(layer, settings.fusion_layers, enable_nested_tensor=False)
         self.head = nn.Sequential(nn.LayerNorm(2 * width), nn.Dropout(dropout), nn.Linear(2 * width, 1))
 
-    def forward(self, tokens_BMUD: Tensor, mask_BMU: Tensor) -> Tensor:
-        """(B,) scores.
-
-        Args:
-            tokens_BMUD: by modality and place; the target is the middle place.
-            mask_BMU: True where there is a token; others have no influence.
-        """
+    def forward(self, window: Window) -> Reading:
+        tokens_BMUD, mask_BMU = window.tokens_BMUD, window.mask_BMU
         B, M, U, D = tokens_BMUD.shape
         query_B1D = self.query_D.expand(B, 1, D)
         tokens = torch.cat([query_B1D, tokens_BMUD.reshape(B, M * U, D)], dim=1)
@@ -41,4 +34,4 @@ class Fusion(nn.Module):
         middle_BMD = fused[:, 1:].reshape(B, M, U, D)[:, :, U // 2]
         real_BM1 = mask_BMU[:, :, U // 2, None].to(fused.dtype)
         target_BD = (middle_BMD * real_BM1).sum(1) / real_BM1.sum(1).clamp(min=1)
-        return self.head(torch.cat([fused[:, 0], target_BD], dim=-1)).squeeze(-1)  # type: ignore[no-any-return]
+        return Reading(self.head(torch.cat([fused[:, 0], target_BD], dim=-1)).squeeze(-1))

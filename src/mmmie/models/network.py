@@ -1,13 +1,14 @@
-"""MMMIE: encoders, identity embedding, fusion. The mutual-information terms are objectives, not parts of the network.
+"""The network: encoders, identity embedding, fusion network. MMMIE's terms of information are objectives beside it.
 
     Batch -> ModalityEncoder (text, audio, vision) -> Representation, each distinct utterance once
-          -> gathered into windows, identities added -> Fusion -> score
+          -> gathered into windows, identities added -> fusion network of the recipe's system -> score
 
-A reconstruction from the abstract of Zheng et al., arXiv:2201.03969; every choice below it is ours.
+MMMIE is this with its own fusion network, all identities and both terms: a reconstruction from the abstract of Zheng et
+al., arXiv:2201.03969; every choice is ours.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor, nn
@@ -15,8 +16,8 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Batch
 from mmmie.models.encoders import ModalityEncoder, Representation
 from mmmie.models.experts import Experts
-from mmmie.models.fusion import Fusion
 from mmmie.models.identity import IdentityEmbedding
+from mmmie.models.systems import Reading, System, Window, make_system
 from mmmie.settings import ModelSettings
 
 
@@ -27,13 +28,15 @@ class Prediction:
     score_B: Tensor
     representations: Mapping[str, Representation]
     """By modality, of the N distinct utterances."""
+    kept: Mapping[str, Tensor] = field(default_factory=dict)
+    """What the losses of the fusion network need of the pass."""
 
 
-class MMMIE(nn.Module):
+class Network(nn.Module):
     """The network from a batch to scores.
 
     Args:
-        settings: widths, context and identities.
+        settings: the system, widths, context and identities.
         encoders: by modality, in the order text, audio, vision.
         label_centre, label_scale: the train labels' median and mean absolute deviation; the head works in these units.
     """
@@ -54,7 +57,7 @@ class MMMIE(nn.Module):
         self.encoders = nn.ModuleDict(encoders)
         self.dropout = nn.Dropout(settings.dropout)
         self.identity = IdentityEmbedding(settings.identity, 2 * settings.context + 1, len(encoders), settings.width)
-        self.fusion = Fusion(settings.width, settings.fusion_layers, settings.heads, settings.dropout)
+        self.fusion: System = make_system(settings, self.modalities)
         self.experts = None if settings.experts is None else Experts(settings.experts, self.modalities)
         self.register_buffer("label_centre", torch.tensor(label_centre))
         self.register_buffer("label_scale", torch.tensor(label_scale))
@@ -65,7 +68,14 @@ class MMMIE(nn.Module):
         return {name: self.encoders[name](batch.inputs[name], batch.present[name][mine]) for name in self.modalities}
 
     def fuse(self, batch: Batch, samples: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Tensor:
-        """(B,) scores from representations (N, D) by modality and what of them may be seen (N,)."""
+        """(B,) scores in units of the label, from representations (N, D) by modality and what may be seen (N,)."""
+        return self.in_label_units(self.read(batch, samples, present).score_B)
+
+    def in_label_units(self, score_B: Tensor) -> Tensor:
+        return score_B * self.label_scale + self.label_centre
+
+    def read(self, batch: Batch, samples: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Reading:
+        """What the fusion network says, in its own units; arguments as of `fuse`."""
         place_BU = batch.window_BU.clamp(min=0)
         real_BU = batch.window_BU >= 0
         tokens, masks = [], []
@@ -73,17 +83,17 @@ class MMMIE(nn.Module):
             token_BUD = self.dropout(samples[name][place_BU])
             tokens.append(token_BUD + self.identity(batch.role_BU, batch.same_speaker_BU, m))
             masks.append(real_BU & present[name][place_BU])
-        tokens_BMUD, mask_BMU = torch.stack(tokens, dim=1), torch.stack(masks, dim=1)
+        window = Window(torch.stack(tokens, dim=1), torch.stack(masks, dim=1))
         if self.experts is None:
-            score_B = self.fusion(tokens_BMUD, mask_BMU)
-        else:
-            score_B = self.experts(self._alone(tokens_BMUD, mask_BMU), mask_BMU[:, :, mask_BMU.shape[2] // 2])
-        return score_B * self.label_scale + self.label_centre  # type: ignore[no-any-return]
+            return self.fusion(window)  # type: ignore[no-any-return]
+        target_BM = window.mask_BMU[:, :, window.mask_BMU.shape[2] // 2]
+        return Reading(self.experts(self._alone(window), target_BM))
 
-    def _alone(self, tokens_BMUD: Tensor, mask_BMU: Tensor) -> Tensor:
+    def _alone(self, window: Window) -> Tensor:
         """(B, M) the score of each modality with all others hidden."""
-        alone = torch.eye(len(self.modalities), dtype=torch.bool, device=mask_BMU.device)
-        return torch.stack([self.fusion(tokens_BMUD, mask_BMU & alone[m][:, None]) for m in range(len(alone))], dim=1)
+        own = torch.eye(len(self.modalities), dtype=torch.bool, device=window.mask_BMU.device)
+        alone = [replace(window, mask_BMU=window.mask_BMU & own[m][:, None]) for m in range(len(own))]
+        return torch.stack([self.fusion(seen).score_B for seen in alone], dim=1)
 
     def forward(
         self, batch: Batch, epsilon_MND: Tensor | None = None, visible: Mapping[str, Tensor] | None = None
@@ -102,7 +112,8 @@ class MMMIE(nn.Module):
         present = (
             dict(batch.present) if visible is None else {n: batch.present[n] & visible[n] for n in self.modalities}
         )
-        return Prediction(self.fuse(batch, samples, present), representations)
+        reading = self.read(batch, samples, present)
+        return Prediction(self.in_label_units(reading.score_B), representations, reading.kept)
 
 
 def with_noise(representations: Mapping[str, Representation], epsilon_MND: Tensor) -> dict[str, Representation]:

@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from mmmie.corpus.batching import Batch, Batcher, Inputs, SequenceGroup, TokenGroup
 from mmmie.corpus.store import Corpus
 from mmmie.learning.assembly import build, fit_scalers, modalities_of, shapes_of, sources_of
-from mmmie.models.mmmie import MMMIE
+from mmmie.models.network import Network
 from tiny_corpora import make_recipe
 
 TOLERANCE = {"rtol": 1e-4, "atol": 1e-5}
@@ -26,8 +26,8 @@ def depth(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def assemble(corpus: Corpus, encoder: Path) -> Callable[..., tuple[MMMIE, Batcher]]:
-    def make(depth: str = "frozen", seed: int = 0, **sections: Any) -> tuple[MMMIE, Batcher]:
+def assemble(corpus: Corpus, encoder: Path) -> Callable[..., tuple[Network, Batcher]]:
+    def make(depth: str = "frozen", seed: int = 0, **sections: Any) -> tuple[Network, Batcher]:
         text = {"encoder": str(encoder), "depth": depth, "top_layers": 1}
         recipe = make_recipe(corpus.path, text=text, **sections)
         part = corpus.training().train
@@ -41,7 +41,7 @@ def assemble(corpus: Corpus, encoder: Path) -> Callable[..., tuple[MMMIE, Batche
     return make
 
 
-def scores(model: MMMIE, batch: Batch, **more: Any) -> torch.Tensor:
+def scores(model: Network, batch: Batch, **more: Any) -> torch.Tensor:
     with torch.no_grad():
         return model(batch, **more).score_B
 
