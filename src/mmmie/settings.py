@@ -169,6 +169,9 @@ class TrainingSettings(Settings):
     """Chance that a present modality of an utterance is masked in training; at least one is left."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"
     """Of the text encoder; auto: bfloat16 where the processor has it."""
+    label_share: float = Field(1.0, gt=0, le=1)
+    """Share of the train utterances whose labels may be used, drawn by the seed; the others are context alone. An epoch
+    passes over the labelled ones so often that it has as many steps as with all labels."""
     seed: int = Field(0, ge=0)
 
 

@@ -18,6 +18,7 @@ from mmmie.errors import CheckpointError, CorpusError, NonFiniteError, RecipeErr
 from mmmie.learning import training
 from mmmie.learning.assembly import build, fit_scalers, modalities_of, shapes_of, sources_of
 from mmmie.learning.prediction import predict
+from mmmie.learning.progress import Silent
 from mmmie.learning.run import Run
 from mmmie.learning.training import fit
 from mmmie.settings import Recipe
@@ -351,3 +352,20 @@ def test_a_corpus_of_one_utterance_a_split(tmp_path: Path, recipe: Make) -> None
     run = fit(recipe(corpus=made.path), made.training(), tmp_path / "run")
     assert run.finished
     assert np.isfinite(predict(run, made.training().valid)).all()
+
+
+def test_with_few_labels_the_other_utterances_are_context_alone(
+    tmp_path: Path, parts: TrainingParts, recipe: Make
+) -> None:
+    seen: dict[float, set[int]] = {}
+    for share in (1.0, 0.3, 0.1):
+        wanted = recipe(training={"label_share": share, "batch_utterances": 8})
+        work = training._Training(wanted, parts, tmp_path / str(share), None, False, Silent())
+        batches = [targets.tolist() for targets in work._epoch_targets(0)]
+        assert all(len(set(targets)) == len(targets) for targets in batches)
+        assert sum(map(len, batches)) == pytest.approx(len(parts.train), rel=0.25), "as many steps as with all"
+        seen[share] = {row for targets in batches for row in targets}
+        assert len(seen[share]) == math.ceil(share * len(parts.train))
+        known = parts.train.labels[sorted(seen[share])]
+        assert float(work.model.label_centre) == pytest.approx(float(np.median(known))), "no other label is looked at"
+    assert seen[0.1] < seen[0.3] < seen[1.0]

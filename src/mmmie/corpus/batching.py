@@ -217,15 +217,19 @@ class Batcher:
             size += len(run)
         yield np.concatenate(batch)
 
-    def shuffled(self, batch_utterances: int, run_length: int, generator: np.random.Generator) -> list[Ints]:
+    def shuffled(
+        self, batch_utterances: int, run_length: int, generator: np.random.Generator, wanted: Bools | None = None
+    ) -> list[Ints]:
         """One epoch of targets: runs of consecutive utterances in random order, `batch_utterances` to a batch.
 
         Each video is cut into runs at a random offset, so that runs differ from epoch to epoch. There are as many
         batches as bring their size nearest to `batch_utterances`, and their sizes differ by one at most: there is no
-        small last batch. A run may so be shared out over two batches.
+        small last batch. A run may so be shared out over two batches. `wanted` (N,) leaves out other rows.
         """
         runs = _runs(self.part.video_codes, run_length, offset=generator)
         rows = np.concatenate([runs[i] for i in generator.permutation(len(runs))])
+        if wanted is not None:
+            rows = rows[wanted[rows]]
         number = max(1, round(len(rows) / batch_utterances))
         return np.array_split(rows, number)
 

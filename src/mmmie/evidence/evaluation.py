@@ -194,6 +194,22 @@ def evaluate(run: "Run", corpus: Corpus | None = None) -> Evaluation:
     return evaluation
 
 
+def open_test(run: "Run", corpus: Corpus) -> Part:
+    """The test split for a measurement beside the evaluation itself; counts as an opening like it.
+
+    Raises:
+        EvidenceError: the run is not finished, was not trained on this corpus, or has seen a test video.
+    """
+    if not run.finished:
+        raise EvidenceError(f"{run.path} is not finished. Go on with `mmmie train ... --resume`.")
+    if not _is_own(run, corpus):
+        raise EvidenceError(f"{run.path} was not trained on {corpus.path}. Give the corpus that it was trained on.")
+    test = corpus.test()
+    _refuse_seen_videos(run, corpus, test)
+    record_opening(run, corpus.path)
+    return test
+
+
 def evaluation_folder(run: "Run", corpus: Corpus, own: bool) -> Path:
     """Where an evaluation lies; made where it is not there. Another corpus never overwrites the run's own."""
     if own:

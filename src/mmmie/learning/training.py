@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from mmmie.corpus.batching import Batch, Batcher
-from mmmie.corpus.store import Ints, TrainingParts
+from mmmie.corpus.store import Bools, Ints, TrainingParts
 from mmmie.errors import CheckpointError, NonFiniteError, TrainingError
 from mmmie.learning import parallel
 from mmmie.learning.assembly import build, contract_of, fit_scalers, modalities_of, shapes_of, sources_of
@@ -29,7 +29,10 @@ from mmmie.learning.progress import Progress, Silent
 from mmmie.learning.run import Run, check_folder, check_resumed, environment, write_json, write_whole
 from mmmie.learning.validation import Validation, validate
 from mmmie.models.network import Network, Prediction, with_noise
-from mmmie.settings import Recipe
+from mmmie.settings import Recipe, TrainingSettings
+
+LABEL_DRAW = 20220112
+"""Keeps the draw of the labelled utterances apart from all others of a seed."""
 
 
 @dataclass
@@ -128,7 +131,8 @@ class _Training:
             self.processes.wait()
         torch.manual_seed(settings.seed)
         self.shapes = shapes_of(parts.train, recipe, modalities)
-        labels = parts.train.labels
+        self.labelled = _labelled(len(parts.train), settings)
+        labels = parts.train.labels[self.labelled]
         centre = float(np.median(labels))
         model = build(recipe, self.shapes, centre, max(1e-3, float(np.abs(labels - centre).mean())))
         fit_scalers(model, sources["train"])
@@ -186,7 +190,13 @@ class _Training:
     def _epoch_targets(self, epoch: int) -> list[Ints]:
         settings = self.recipe.training
         generator = np.random.default_rng([settings.seed, epoch])
-        return self.train.shuffled(settings.batch_utterances, settings.run_length, generator)
+        wanted = None if self.labelled.all() else self.labelled
+        passes = round(len(self.labelled) / self.labelled.sum())
+        return [
+            targets
+            for _ in range(passes)
+            for targets in self.train.shuffled(settings.batch_utterances, settings.run_length, generator, wanted)
+        ]
 
     def _epoch(self, step: nn.Module) -> None:
         journal, settings = self.journal, self.recipe.training
@@ -353,6 +363,14 @@ def _modality_dropout(batch: Batch, names: tuple[str, ...], rate: float, chance:
     draw = torch.rand(present.shape, generator=chance).to(present.device).masked_fill(~present, -1)
     kept = present & ((draw >= rate) | (draw == draw.max(0).values))
     return dict(zip(names, kept, strict=True))
+
+
+def _labelled(rows: int, settings: TrainingSettings) -> Bools:
+    """(N,) which train utterances' labels may be used; a smaller share is part of a larger one."""
+    order = np.random.default_rng([settings.seed, LABEL_DRAW]).permutation(rows)
+    labelled = np.zeros(rows, dtype=np.bool_)
+    labelled[order[: math.ceil(settings.label_share * rows)]] = True
+    return labelled
 
 
 def _check_parts(parts: TrainingParts) -> None:

@@ -1,0 +1,134 @@
+"""Damage to the test input: what is hidden, what is left, and that everybody meets the same."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from mmmie.corpus.store import Corpus
+from mmmie.errors import EvidenceError
+from mmmie.evidence import attribution
+from mmmie.evidence.metrics import Metrics, measure
+from mmmie.evidence.robustness import (
+    Condition,
+    Damaged,
+    Robustness,
+    conditions_for,
+    damaged,
+    measure_robustness,
+    scores_under,
+)
+from mmmie.learning.assembly import sources_of
+from mmmie.learning.prediction import predict
+from mmmie.learning.run import Run
+
+
+@pytest.fixture
+def run(tiny_run: Run, tmp_path: Path) -> Run:
+    shutil.copytree(tiny_run.path, tmp_path / "run")
+    return Run.open(tmp_path / "run")
+
+
+def test_every_proper_subset_and_every_level_once() -> None:
+    names = [c.name for c in conditions_for(("text", "audio", "vision"))]
+    assert names[:7] == [
+        "as it is", "only text", "only audio", "only vision", "only text+audio", "only text+vision",
+        "only audio+vision",
+    ]  # fmt: skip
+    assert len(set(names)) == len(names) == 7 + 3 * 8
+    tuned = [c.name for c in conditions_for(("text", "audio"), text_is_frozen=False)]
+    assert "audio noise 1" in tuned
+    assert not [name for name in tuned if name.startswith("text ")]
+
+
+def test_no_damage_gives_the_prediction_itself_and_a_subset_what_attribution_reads(
+    run: Run, tiny_corpus: Corpus
+) -> None:
+    part = tiny_corpus.training().valid
+    whole, text, pair = scores_under(
+        run, part, [Condition("none"), Condition("only", ("text",)), Condition("only", ("text", "audio"))]
+    )
+    np.testing.assert_array_equal(whole, predict(run, part))
+    reading = attribution.read_part(run, part)
+    np.testing.assert_allclose(text, reading.alone("text"), atol=1e-5)
+    np.testing.assert_allclose(pair, reading.without("vision"), atol=1e-5)
+
+
+def test_damage_changes_scores_and_is_the_same_twice(run: Run, tiny_corpus: Corpus) -> None:
+    part = tiny_corpus.training().valid
+    for condition in (Condition("gaps", ("audio",), 0.5), Condition("noise", ("text",), 2.0)):
+        whole, once, twice = scores_under(run, part, [Condition("none"), condition, condition])
+        np.testing.assert_array_equal(once, twice)
+        assert float(np.abs(whole - once).max()) > 1e-4
+
+
+def test_all_gaps_are_a_missing_modality(run: Run, tiny_corpus: Corpus) -> None:
+    part = tiny_corpus.training().valid
+    gone, without = scores_under(run, part, [Condition("gaps", ("vision",), 1.0), Condition("only", ("text", "audio"))])
+    np.testing.assert_array_equal(gone, without)
+
+
+def test_gaps_grow_within_each_other_and_leave_a_frame(run: Run, tiny_corpus: Corpus) -> None:
+    part = tiny_corpus.training().train
+    audio = sources_of(part, run.recipe, ("audio",))["audio"]
+    rows = np.flatnonzero(audio.present)
+    before: dict[int, np.ndarray] = {}
+    for share in (0.0, 0.25, 0.5, 0.75):
+        group_masks = {}
+        for group in Damaged(audio, gaps=share).collate(rows, rows).groups:
+            for place, mask in zip(group.rows_G.tolist(), group.mask_GT.numpy(), strict=True):
+                group_masks[place] = mask
+        for place, mask in group_masks.items():
+            assert mask.any(), "an utterance of several frames keeps one"
+            assert not (mask & ~before.get(place, np.ones_like(mask))).any(), "what was masked stays so"
+        before = group_masks
+
+
+def test_noise_is_in_units_of_the_train_deviation(run: Run, tiny_corpus: Corpus) -> None:
+    part = tiny_corpus.training().train
+    text = sources_of(part, run.recipe, ("text",))["text"]
+    rows = np.flatnonzero(text.present)
+    unit_D = np.linspace(1, 2, 48, dtype=np.float32)
+    clean = text.collate(rows, rows).groups[0].values_GTD.numpy()
+    unit_D = np.resize(unit_D, clean.shape[-1])
+    noisy = damaged({"text": text}, Condition("noise", ("text",), 3.0), {"text": unit_D})["text"]
+    noise = (noisy.collate(rows, rows).groups[0].values_GTD.numpy() - clean) / (3.0 * unit_D)
+    assert float(noise.std()) == pytest.approx(1.0, abs=0.1)
+    assert abs(float(noise.mean())) < 0.1
+    np.testing.assert_array_equal(noisy.present, text.present)
+
+
+def test_it_is_kept_with_its_scores_and_read_back(run: Run, tiny_corpus: Corpus) -> None:
+    measured = measure_robustness(run)
+    assert Robustness.read(run).conditions == measured.conditions
+    assert Robustness.read(run).metrics[3].mae == pytest.approx(measured.metrics[3].mae)
+    table = pq.read_table(run.path / "robustness.parquet")
+    column = table.column(f"3 {measured.conditions[3].name}").to_numpy()
+    again = measure(table.column("label").to_numpy(), column)
+    assert again.mae == pytest.approx(measured.metrics[3].mae)
+    assert "test" in set(tiny_corpus.splits.tolist())
+
+
+def test_other_weights_have_no_robustness_yet(run: Run) -> None:
+    with pytest.raises(EvidenceError, match="no robustness at"):
+        Robustness.read(run)
+    measure_robustness(run)
+    file = run.path / "robustness.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "checkpoint_sha256": "0"}))
+    with pytest.raises(EvidenceError, match="other weights"):
+        Robustness.read(run)
+
+
+def test_the_area_by_hand() -> None:
+    def of(mae: float) -> Metrics:
+        return measure([0.0, 1.0], [mae, 1.0 + mae])
+
+    found = Robustness(
+        (Condition("none"), Condition("noise", ("audio",), 1.0), Condition("noise", ("audio",), 3.0)),
+        (of(0.5), of(0.7), of(0.9)),
+    )
+    assert found.area("noise", "audio") == pytest.approx(((0.5 + 0.7) / 2 * 1 + (0.7 + 0.9) / 2 * 2) / 3)
+    assert np.isnan(found.area("noise", "text"))
