@@ -195,6 +195,19 @@ def test_words_belong_to_their_utterance_without_silences(tmp_path: Path) -> Non
     assert "words.csv, line 3: end is 'later'" in refused(tmp_path / "two", {"words": "words.csv"})
 
 
+def test_texts_of_a_second_table_take_the_place_of_the_first(tmp_path: Path) -> None:
+    (tmp_path / "asr.csv").write_text("video,index,text\nb,0,tree\na,1,won\na,2,to\n")
+    corpus = imported(table(tmp_path), {"texts": "asr.csv"})
+    assert [u.text for u in corpus.everything()] == ["won", "to", "tree"]
+    assert sorted(corpus.info.checksums) == ["asr.csv", "utterances.csv"]
+    (tmp_path / "two").mkdir()
+    table(tmp_path / "two")
+    (tmp_path / "two" / "asr.csv").write_text("video,index,text\nb,0,tree\na,1,won\n")
+    said = refused(tmp_path / "two", {"texts": "asr.csv"})
+    assert "utterances.csv, line 3" in said
+    assert "asr.csv has no row for video a, utterance 2" in said
+
+
 def test_vectors_are_found_by_key(tmp_path: Path) -> None:
     np.savez(tmp_path / "audio.npz", audio=[[1.0], [2.0], [3.0], [4.0]], video=["b", "a", "a", "z"], index=[0, 2, 1, 1])
     corpus = imported(table(tmp_path), AUDIO)

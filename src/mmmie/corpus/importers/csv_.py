@@ -33,6 +33,11 @@ def read(settings: CsvSettings, folder: Path) -> Source:
     table = read_table(folder / settings.table)
     records = list(_records(table, settings))
     files, notes = [table.path], {}
+    if settings.texts:
+        other = read_table(folder / settings.texts)
+        files.append(other.path)
+        texts = _texts(other, settings)
+        records = [_with_text(record, texts, other.path) for record in records]
     if settings.words:
         times = read_table(folder / settings.words)
         files.append(times.path)
@@ -74,6 +79,8 @@ def _records(table: Table, settings: CsvSettings) -> Iterator[Record]:
     )
     start, end, text, speaker = (
         table.optional_column(getattr(columns, key), f"columns.{key}", key in columns.model_fields_set)
+        if key != "text" or not settings.texts
+        else None
         for key in ("start", "end", "text", "speaker")
     )
     for position, row in enumerate(table.rows):
@@ -95,6 +102,20 @@ def _records(table: Table, settings: CsvSettings) -> Iterator[Record]:
 
 def _time(row: Row, column: str | None) -> float | None:
     return number(row.cells[column], column, row.place) if column and row.cells[column] else None
+
+
+def _texts(table: Table, settings: CsvSettings) -> dict[tuple[str, int], str]:
+    columns = settings.columns
+    video, index, text = (table.column(getattr(columns, key), f"columns.{key}") for key in ("video", "index", "text"))
+    return {(row.cells[video], whole_number(row.cells[index], index, row.place)): row.cells[text] for row in table.rows}
+
+
+def _with_text(record: Record, texts: dict[tuple[str, int], str], path: Path) -> Record:
+    utterance = record.utterance
+    key = (utterance.video, utterance.index)
+    if key not in texts:
+        raise CorpusError(f"{record.place}: {path} has no row for video {key[0]}, utterance {key[1]}")
+    return replace(record, utterance=replace(utterance, text=texts[key]))
 
 
 def _words(table: Table, settings: CsvSettings) -> Words:

@@ -145,6 +145,8 @@ class CsvSettings(ImportSettings):
     format: Literal["csv"]
     table: str = "utterances.csv"
     columns: Columns = Columns()
+    texts: str = ""
+    """A second table whose column `columns.text` replaces the texts, as of a recogniser: video and index named alike."""
     words: str = ""
     word_columns: WordColumns = WordColumns()
     silence: tuple[str, ...] = ("sp",)
