@@ -27,6 +27,8 @@ class Sound:
     loudness: float = 0.3
     language: str | None = None
     default: bool | None = None
+    wave: Callable[[NDArray[np.float64]], NDArray[np.float64]] | None = None
+    """In place of the tone: from seconds to values between -1 and 1."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +41,8 @@ class Picture:
     rotation: int = 0
     square: Fraction | None = None
     options: dict[str, str] = field(default_factory=lambda: {"preset": "ultrafast", "g": "25"})
+    draw: Callable[[float, tuple[int, int]], NDArray[np.uint8]] | None = None
+    """In place of the grey: from seconds and (width, height) to RGB."""
 
 
 def grey_at(seconds: float) -> float:
@@ -100,7 +104,7 @@ def _tones(track: Sound) -> list["av.AudioFrame"]:
         first, last = round(start * track.rate_hz), round(end * track.rate_hz)
         for begin in range(first, last, 1024):
             times = np.arange(begin, min(begin + 1024, last)) / track.rate_hz
-            wave = track.loudness * np.sin(2 * np.pi * 440 * times)
+            wave = track.loudness * (np.sin(2 * np.pi * 440 * times) if track.wave is None else track.wave(times))
             block = np.repeat((wave * 32767).astype(np.int16)[:, None], channels, axis=1).reshape(1, -1)
             frame = av.AudioFrame.from_ndarray(block, format="s16", layout=track.layout)
             frame.sample_rate, frame.time_base, frame.pts = track.rate_hz, Fraction(1, track.rate_hz), begin
@@ -119,6 +123,8 @@ def _pictures(track: Picture) -> list["av.VideoFrame"]:
 
 def _image(seconds: float, track: Picture) -> NDArray[np.uint8]:
     width, height = track.size
+    if track.draw is not None:
+        return track.draw(seconds, track.size)
     turned = track.rotation % 180 != 0
     image = np.full((width, height, 3) if turned else (height, width, 3), round(grey_at(seconds)), dtype=np.uint8)
     patch = min(width, height) // 3
@@ -243,6 +249,42 @@ def silent_recording(path: Path, seconds: float) -> Path:
     return path
 
 
+def music_at(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Three chords, a second each, of four harmonics, struck twice a second."""
+    chords = np.array([[261.6, 329.6, 392.0], [220.0, 261.6, 329.6], [174.6, 220.0, 261.6]])
+    notes = chords[times.astype(int) % 3].T
+    struck = np.exp(-3 * (times % 0.5))
+    partials = [np.sin(2 * np.pi * k * notes * times) / k for k in range(1, 5)]
+    return np.asarray(struck * np.sum(partials, axis=(0, 1)) / 6)
+
+
+def music(path: Path, seconds: float = 6.0) -> Path:
+    """Music alone. Name it .m4a."""
+    return write(path, Sound([(0, seconds)], wave=music_at, loudness=0.8))
+
+
+def slide_at(seconds: float, size: tuple[int, int]) -> NDArray[np.uint8]:
+    """A slide with a heading, four lines and a chart; another one every two seconds."""
+    import cv2
+
+    width, height = size
+    image = np.full((height, width, 3), 250, np.uint8)
+    number = int(seconds // 2) + 1
+    cv2.putText(image, f"Quarter {number}", (width // 12, height // 6), 0, height / 300, (20, 20, 90), 2)
+    for line in range(4):
+        place = (width // 12, height // 3 + line * height // 9)
+        cv2.putText(image, f"- point {line} of slide {number}", place, 0, height / 500, (40, 40, 40), 1)
+        bar = height * (2 + (line * number) % 5) // 12
+        left = width * (13 + 2 * line) // 22
+        cv2.rectangle(image, (left, height - 10 - bar), (left + width // 14, height - 10), (60, 140, 60), -1)
+    return image
+
+
+def slides(path: Path, seconds: float = 6.0, size: tuple[int, int] = (480, 360)) -> Path:
+    """Slides without any face, under a tone."""
+    return write(path, Picture(steady(seconds, 10), size=size, draw=slide_at), Sound([(0, seconds)]))
+
+
 def with_cover(path: Path) -> Path:
     """Sound with cover art. Name it .mp3."""
     codec = "libmp3lame" if path.suffix == ".mp3" else "aac"
@@ -318,5 +360,22 @@ MAKERS: dict[str, Callable[[Path], Path]] = {
     "uhd.mp4": uhd,
     "silent.mp4": silent,
     "with_cover.mp3": with_cover,
+    "music.m4a": music,
+    "slides.mp4": slides,
 }
 """Readable oddities by file name."""
+
+
+def broken(folder: Path, tenths: Sequence[int] = range(1, 10)) -> dict[str, bool]:
+    """Writes files that are no whole media: cut at tenths, empty, a picture. By name whether something can be read."""
+    with_index_last, with_index_first = talking(folder / "last.mp4", 6.0), index_first(folder / "first.mp4")
+    made = {}
+    for tenth in tenths:
+        cut(with_index_last, folder / f"cut {tenth} of 10.mp4", tenth / 10)
+        cut(with_index_first, folder / f"cut {tenth} of 10, index first.mp4", tenth / 10)
+        made |= {f"cut {tenth} of 10.mp4": False, f"cut {tenth} of 10, index first.mp4": True}
+    with_index_last.unlink()
+    with_index_first.unlink()
+    empty(folder / "empty.mp4")
+    jpeg(folder / "picture.mp4")
+    return made | {"empty.mp4": False, "picture.mp4": False}

@@ -18,7 +18,7 @@ from mmmie.mi.negatives import negatives_mask
 from mmmie.mi.sandwich import leave_one_out
 from mmmie.mi.upper_bounds import vclub, vib_learned_marginal
 from mmmie.models.encoders import Representation
-from mmmie.models.mmmie import Prediction
+from mmmie.models.network import Prediction
 from mmmie.settings import Recipe
 
 NAMES = ("text", "audio", "vision")

@@ -7,7 +7,7 @@ import pytest
 
 from mmmie.errors import FeatureError
 from mmmie.media import face_tracks, faces
-from mmmie.media.crops import Square, cut, read_picture
+from mmmie.media.crops import Square, cut, read_picture, shrink
 from mmmie.media.face_detector import Detection, anchors, overlap
 from mmmie.media.face_mesh import NUM_POINTS, Mesh, around
 from mmmie.media.face_tracks import FaceTracker
@@ -35,6 +35,15 @@ def test_a_turned_square_brings_its_content_upright():
     image[44:52, 48:53] = 200  # below the centre
     upright = cut(image, Square(50, 40, 24, np.pi / 2), 24)[..., 0]
     assert upright[:, 15:].sum() > 10 * upright[:, :12].sum()
+
+
+@pytest.mark.parametrize("size", [(360, 640), (640, 640), (480, 270), (361, 641), (100, 40)])
+def test_an_image_shrunk_in_two_steps_holds_the_same_means(size):
+    cv2 = pytest.importorskip("cv2")
+    coarse = np.random.default_rng(0).integers(0, 256, (9, 16, 3)).astype(np.uint8)
+    image = cv2.resize(coarse, size[::-1], interpolation=cv2.INTER_CUBIC)  # smooth at the scale of a pixel
+    at_once = cv2.resize(image, (32, 18), interpolation=cv2.INTER_AREA)  # both steps round, and so does this one
+    np.testing.assert_allclose(shrink(image, 32, 18).astype(int), at_once.astype(int), atol=2)
 
 
 def test_depth_is_scaled_as_width():

@@ -53,6 +53,36 @@ def test_frames_that_are_not_taken_are_not_converted(probed, monkeypatch):
     assert len(list(frames(probed("fast.mp4"), rate_hz=4))) == len(converted) == 4
 
 
+@pytest.mark.parametrize("codec", ["libx264", "libx265", "mpeg4", "libvpx-vp9", "mjpeg"])
+@pytest.mark.parametrize("start", [0.0, 2.3])
+def test_frames_that_nothing_needs_are_left_out_and_change_nothing(tmp_path, monkeypatch, codec, start):
+    options = {"mjpeg": {}, "libx264": {"preset": "ultrafast", "bf": "3", "b-adapt": "0"}}.get(codec, {"bf": "3"}) | {
+        "g": "25"
+    }
+    suffix = {"mjpeg": "mov", "libvpx-vp9": "mkv"}.get(codec, "mp4")
+    info = probe(write(tmp_path / f"a.{suffix}", Picture(steady(4), codec=codec, options=options)))
+    decoded = []
+    decode = frames_module.decode
+
+    def all_of_them(container, stream, needless=None):
+        return decode(container, stream)
+
+    def counted(container, stream, needless=None):
+        for frame in decode(container, stream, needless):
+            decoded.append(frame.time)
+            yield frame
+
+    monkeypatch.setattr(frames_module, "decode", all_of_them)
+    whole = list(frames(info, rate_hz=6, start=start))
+    monkeypatch.setattr(frames_module, "decode", counted)
+    sparing = list(frames(info, rate_hz=6, start=start))
+    assert [f.seconds for f in sparing] == [f.seconds for f in whole]
+    assert all((a.image == b.image).all() for a, b in zip(sparing, whole, strict=True))
+    assert len(whole) > 5
+    if codec == "libx264":
+        assert len(decoded) < 80  # of 100, every other of which no other is built on
+
+
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
 def test_upright(tmp_path, degrees):
     info = probe(MAKERS["rotated.mp4"](tmp_path / "a.mp4", degrees))

@@ -101,6 +101,7 @@ class _FileAnalysis:
             opened = open_file(self.store, self.item.media, self.settings, sound)
         except StageFailed:
             return failed_result(self.item.media, self.log.records)
+        self.log.report("media", f"lasts {opened.info.duration_seconds:.1f} s")
         with ThreadPoolExecutor(max_workers=1) as beside:
             looking = beside.submit(look, self.store, opened, self.settings.face_rate_hz) if "vision" in wants else None
             try:
@@ -115,8 +116,9 @@ class _FileAnalysis:
         verdicts: Verdicts | None = None
         missing: dict[Modality, Sequence[str | None]] = {}
         if heard is not None and heard.utterances:
+            _use_threads(self.settings.threads)
             if "audio" in self.settings.modalities:
-                voice = read_voice(self.store, opened, heard, self.settings.threads)
+                voice = read_voice(self.store, opened, heard)
                 missing["audio"] = voice.missing
             if "vision" in self.settings.modalities:
                 face = speakers_faces(looked, heard)
@@ -165,6 +167,13 @@ class _FileAnalysis:
             licence=str(card["licence"] or "not stated"),
             weights=_weights(self.run),
         )
+
+
+def _use_threads(threads: int) -> None:
+    """For whichever stage comes first of those that compute: their last digits depend on the number of threads."""
+    import torch
+
+    torch.set_num_threads(threads)
 
 
 def _summary(card: Mapping[str, Any]) -> str:

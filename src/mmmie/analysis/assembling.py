@@ -1,18 +1,20 @@
 """What the stages found, put together as a result."""
 
 import os
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 
 from mmmie.analysis import result as r
 from mmmie.analysis.hearing import Heard, Opened
 from mmmie.analysis.predicting import ModalityVerdict, Verdict, Verdicts
+from mmmie.analysis.stages import STAGES
 from mmmie.media.utterances import Spoken
 from mmmie.settings import MODALITIES, AnalysisSettings, Modality
 
-EVERYBODY = "all"
-"""The speaker of every utterance where voices were not told apart."""
+_ID = re.compile(r"[A-Za-z0-9_-]+")
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,8 @@ def assemble(
 ) -> r.Result:
     """The result of a file that could at least be opened."""
     failed = any(stage.status == "failed" for stage in stages)
-    utterances = _utterances(found, model)
+    ids = speaker_ids([s.speaker for s in found.heard.utterances]) if found.heard else {}
+    utterances = _utterances(found, model, ids)
     status = ("partial" if utterances else "failed") if failed else "complete"
     notes = [*found.notes]
     if found.heard is not None:
@@ -58,7 +61,7 @@ def assemble(
     return r.Result(
         status=status,
         media=_media(found.opened, result_folder),
-        stages=tuple(stages),
+        stages=tuple(sorted(stages, key=lambda stage: STAGES.index(stage.stage))),
         model=model,
         settings=settings.model_dump(mode="json"),
         versions=dict(versions),
@@ -66,7 +69,7 @@ def assemble(
         notes=tuple(notes),
         voice_measures=found.voice.named,
         face_measures=found.face.named,
-        speakers=_speakers(utterances, found.face_seen, settings.names),
+        speakers=_speakers(utterances, found.face_seen, _shown_names(ids, settings.names)),
         utterances=utterances,
     )
 
@@ -92,7 +95,29 @@ def _from(folder: Path, path: Path) -> str:
     return Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
 
 
-def _utterances(found: Found, model: r.Model) -> tuple[r.Utterance, ...]:
+def speaker_ids(written: Sequence[str | None]) -> dict[str | None, str | None]:
+    """An id for every speaker that is written in a transcript or told apart by voice; where there is none, `EVERYBODY`.
+
+    What can be an id is one; another name, as people write them, becomes the first of S1, S2, ... that is free. An
+    utterance without a speaker has none where others have one.
+    """
+    named = [name for name in dict.fromkeys(written) if name is not None]
+    ids: dict[str | None, str | None] = {None: None if named else r.EVERYBODY}
+    ids |= {name: name for name in named if _ID.fullmatch(name) and name != r.EVERYBODY}
+    free = (f"S{n}" for n in count(1) if f"S{n}" not in ids)
+    return ids | {name: next(free) for name in named if name not in ids}
+
+
+def _shown_names(ids: Mapping[str | None, str | None], asked: Mapping[str, str]) -> dict[str, str]:
+    """By id the name that was asked for it, or for how it was written; else how it was written."""
+    shown = {r.EVERYBODY: asked.get(r.EVERYBODY, "all speakers")}
+    for written, speaker in ids.items():
+        if written is not None and speaker is not None:
+            shown[speaker] = asked.get(speaker, asked.get(written, written))
+    return shown
+
+
+def _utterances(found: Found, model: r.Model, ids: Mapping[str | None, str | None]) -> tuple[r.Utterance, ...]:
     if found.heard is None:
         return ()
     end = found.opened.info.duration_seconds
@@ -104,7 +129,7 @@ def _utterances(found: Found, model: r.Model) -> tuple[r.Utterance, ...]:
             id=s.id,
             start=s.start,
             end=min(s.end, end),
-            speaker=s.speaker or EVERYBODY,
+            speaker=ids[s.speaker],
             text=s.text,
             text_source=source,
             words=_words(s, end),
@@ -182,7 +207,7 @@ def _speakers(
         speakers.append(
             r.Speaker(
                 id=speaker,
-                name=names.get(speaker, "all speakers" if speaker == EVERYBODY else speaker),
+                name=names[speaker],
                 speech_share=seconds / total,
                 face_share=seen_seconds / seconds if looked else None,
                 sentiment=_mean([u for u, _ in own]),

@@ -52,7 +52,7 @@ def open_file(store: StageStore, media: Path, settings: AnalysisSettings, sound:
             save_value(folder / "sound.json", Audio, replace(audio, path=Path(SOUND_FILE)))
 
     place = store.make("media", key, write)
-    info = load_value(place / "info.json", MediaInfo)
+    info = replace(load_value(place / "info.json", MediaInfo), path=media)  # it may be called from another folder now
     audio = None
     if (place / "sound.json").is_file():
         audio = replace(load_value(place / "sound.json", Audio), path=place / SOUND_FILE)
@@ -73,7 +73,11 @@ def hear(store: StageStore, opened: Opened, transcript: Path | None, settings: A
     transcript_key, words = _transcript(store, opened, speech, transcript, settings)
     turns: tuple[Turn, ...] = ()
     if opened.audio is not None and speech and words.segments and settings.speakers:
-        turns = _speakers(store, opened, speech)
+        turns = _speakers(store, opened, speech, settings.num_speakers)
+        told_apart, asked = len({turn.speaker for turn in turns}), settings.num_speakers
+        if turns and asked is not None and told_apart < asked:
+            note = f"{asked} speakers were said to be there; voices told apart: {told_apart}"
+            words = replace(words, notes=(*words.notes, note))
     key = key_of("utterances 1", transcript_key, [[t.start, t.end, t.speaker] for t in turns])
     place = store.make(
         "utterances", key, lambda folder: _save(folder, tuple[Spoken, ...], into_utterances(words, turns))
@@ -118,19 +122,22 @@ def _transcript(
     return key, load_value(place / "value.json", Transcript)
 
 
-def _speakers(store: StageStore, opened: Opened, speech: tuple[Span, ...]) -> tuple[Turn, ...]:
+def _speakers(
+    store: StageStore, opened: Opened, speech: tuple[Span, ...], num_speakers: int | None
+) -> tuple[Turn, ...]:
     audio = opened.audio
     assert audio is not None
     try:
-        find("ge2e")
+        if num_speakers != 1:  # one voice needs no network
+            find("ge2e")
     except FeatureError as error:
         store.log.skip("speakers", f"voices are not told apart: {error}")
         return ()
     try:
         place = store.make(
             "speakers",
-            key_of("speakers 1", opened.key),
-            lambda folder: _save(folder, tuple[Turn, ...], find_speakers(audio, speech)),
+            key_of("speakers 2", opened.key, num_speakers),
+            lambda folder: _save(folder, tuple[Turn, ...], find_speakers(audio, speech, num_speakers=num_speakers)),
         )
     except StageFailed:
         return ()

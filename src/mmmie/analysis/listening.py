@@ -45,7 +45,7 @@ class _Spoken:
     values: dict[str, float]
 
 
-def read_voice(store: StageStore, opened: Opened, heard: Heard, threads: int) -> VoiceFound:
+def read_voice(store: StageStore, opened: Opened, heard: Heard) -> VoiceFound:
     """The stage `voice`: without it the words still count, so a failure is no more than that."""
     count = len(heard.utterances)
     if opened.audio is None:
@@ -59,9 +59,6 @@ def read_voice(store: StageStore, opened: Opened, heard: Heard, threads: int) ->
     audio = opened.audio
 
     def write(folder: Path) -> None:
-        import torch
-
-        torch.set_num_threads(threads)
         rows, spoken = [], []
         for utterance in heard.utterances:
             features = extractor(audio.read(utterance.start, utterance.end), len(utterance.words) or None)

@@ -49,6 +49,7 @@ class Request:
         language: str | None = None,
         recogniser: str = "tiny.en",
         audio_stream: int | None = None,
+        num_speakers: int | None = None,
         model: Path | None = None,
         transcript: Path | None = None,
     ) -> Self:
@@ -76,6 +77,7 @@ class Request:
             recogniser=recogniser,
             language=language,
             audio_stream=audio_stream,
+            num_speakers=num_speakers,
             names=_names(names),
         )
         return cls(settings, run, transcript)

@@ -1,6 +1,6 @@
 """What is seen: faces through the whole video, and which of them is the speaker's while he speaks."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 
@@ -13,8 +13,9 @@ from mmmie.corpus.schema import FeatureInfo
 from mmmie.corpus.store import Floats
 from mmmie.errors import MmmieError
 from mmmie.features import face
+from mmmie.media.ahead import ahead
 from mmmie.media.faces import Faces, find_faces
-from mmmie.media.frames import frames
+from mmmie.media.frames import Frame, frames
 from mmmie.media.models import find
 from mmmie.media.speaker_faces import link_speakers
 
@@ -30,6 +31,8 @@ SHOWN = (
 )
 """Of a face's measures, those that a page has room for."""
 FACES_FILE = "faces.npz"
+TOLD_SECONDS = 5.0
+"""Of media, after which it is told how far faces have been looked for: a stage that is silent for long may be hanging."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ def look(store: StageStore, opened: Opened, rate_hz: float) -> Looked:
     key = key_of("faces 2", opened.key, rate_hz, face.info().fingerprint)
 
     def write(folder: Path) -> None:
-        found = find_faces(frames(opened.info, rate_hz), face.FaceReader())
+        found = find_faces(_told(ahead(frames(opened.info, rate_hz)), store), face.FaceReader())
         np.savez(folder / FACES_FILE, **{f.name: getattr(found, f.name) for f in fields(found)})
 
     try:
@@ -84,6 +87,15 @@ def look(store: StageStore, opened: Opened, rate_hz: float) -> Looked:
         return Looked(reason="faces could not be looked for")
     with np.load(place / FACES_FILE, allow_pickle=False) as file:
         return Looked(key, Faces(**{f.name: file[f.name] for f in fields(Faces)}))
+
+
+def _told(seen: Iterable[Frame], store: StageStore) -> Iterator[Frame]:
+    told = 0.0
+    for frame in seen:
+        if frame.seconds >= told + TOLD_SECONDS:
+            told = frame.seconds
+            store.log.report("faces", f"at {told:.0f} s")
+        yield frame
 
 
 def speakers_faces(looked: Looked, heard: Heard) -> FaceFound:

@@ -22,8 +22,12 @@ from pydantic import TypeAdapter
 from mmmie.analysis.result import Media, Result, Stage
 from mmmie.errors import MediaError, MmmieError
 
+STAGES = ("media", "speech", "transcript", "speakers", "utterances", "faces", "voice", "features", "prediction")
+"""As a result lists them; faces are looked for beside the four before them, and may end before or after."""
+
 Report = Callable[[str, str], None]
-"""Takes a stage and what became of it: `begun`, `done`, `kept`, `skipped`, `failed`, or how far it is."""
+"""Takes a stage and what became of it: `begun`, `done`, `kept`, `skipped`, `failed`, or how far it is
+(`at 61 s` of the media); of the media also its length (`lasts 183.2 s`)."""
 
 
 def key_of(*parts: Any) -> str:
@@ -94,9 +98,10 @@ class StageStore:
                 self._write(place, write)
             except OSError as error:
                 raise MediaError(f"could not write {place}: {error}. Make room, or choose another --out.") from error
-        for old in self.folder.glob(f"{stage}-*"):
-            if old != place:
-                shutil.rmtree(old, ignore_errors=True)
+        for pattern in (f"{stage}-*", f".{stage}-*"):  # of other settings; of a call that was killed
+            for old in self.folder.glob(pattern):
+                if old != place:
+                    shutil.rmtree(old, ignore_errors=True)
         return place
 
     def _write(self, place: Path, write: Callable[[Path], None]) -> None:
@@ -110,10 +115,11 @@ class StageStore:
             shutil.rmtree(temporary, ignore_errors=True)
 
 
-def failed_result(media: Path, stages: Sequence[Stage]) -> Result:
+def failed_result(media: Path, stages: Sequence[Stage], notes: tuple[str, ...] = ()) -> Result:
     """The result of a file of which there is nothing to show."""
     versions = {"mmmie": version("mmmie")}
-    return Result(status="failed", media=Media(name=media.name), stages=tuple(stages), versions=versions)
+    media_of = Media(name=media.name)
+    return Result(status="failed", media=media_of, stages=tuple(stages), versions=versions, notes=notes)
 
 
 def save_value(path: Path, kind: Any, value: Any) -> None:
@@ -128,7 +134,7 @@ def load_value(path: Path, kind: Any) -> Any:
 
 def _cause_and_repair(text: str) -> tuple[str, str]:
     """Errors say what came and then, in their last sentence, what to do."""
-    cause, dot, repair = text.strip().removesuffix(".").rpartition(". ")
-    if not dot:
-        return f"{repair}.", "Look at the file, and analyze it again."
-    return f"{cause}.", f"{repair}."
+    text = text.strip()
+    text = text if text.endswith((".", "?", "!", ")")) else f"{text}."
+    cause, dot, repair = text.rpartition(". ")
+    return (f"{cause}.", repair) if dot else (text, "Look at the file, and analyze it again.")

@@ -16,13 +16,14 @@ def summarise(result: Result, folder: Path | None = None) -> str:
         result: any, also of a file that failed.
         folder: where the results lie; None: they have not been saved.
     """
+    num_notes = len(result.media.notes) + len(result.notes)
     lines = [
         ("media", _media(result.media)),
         ("speech", _speech(result)),
         ("face", ", ".join(_face(s) for s in result.speakers if s.face_share is not None)),
         *(("verdict", line) for line in _verdicts(result)),
         ("weak", _weak(result.utterances)),
-        ("notes", f"{len(result.notes)}, in result.json" if result.notes else ""),
+        ("notes", f"{num_notes}, in result.json" if num_notes else ""),
         *(("failed", f"{s.stage}: {s.cause} {s.repair}") for s in result.stages if s.status == "failed"),
         ("out", _out(folder) if folder else ""),
     ]

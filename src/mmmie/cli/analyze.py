@@ -16,6 +16,7 @@ def command(
     language: Annotated[str | None, typer.Option(help="Spoken language, as in en.")] = None,
     modalities: Annotated[str, typer.Option(help="What is read, as in text,audio.")] = "text,audio,vision",
     speakers: Annotated[str, typer.Option(help="Names, as in S1=Ana,S2=Ben.")] = "",
+    num_speakers: Annotated[int | None, typer.Option(help="How many speakers there are, where known.", min=1)] = None,
     model: Annotated[Path | None, typer.Option(help="A run, in place of the packaged checkpoint.")] = None,
     recogniser: Annotated[str, typer.Option(help="A Whisper model for faster-whisper, by name or folder.")] = "tiny.en",
     audio_stream: Annotated[int | None, typer.Option(help="Which audio stream, by its index in the file.")] = None,
@@ -33,6 +34,7 @@ def command(
     from mmmie.study.inputs import find_inputs
     from mmmie.study.progress import ShownProgress
     from mmmie.study.table import write_study
+    from mmmie.study.time_left import stages_of
 
     if offline:
         import os
@@ -45,11 +47,12 @@ def command(
         language=language,
         recogniser=recogniser,
         audio_stream=audio_stream,
+        num_speakers=num_speakers,
         model=model,
         transcript=transcript,
     )
     try:
-        with ShownProgress(items, quiet) as shown:
+        with ShownProgress(items, quiet, jobs=jobs, stages=stages_of(request)) as shown:
             analyses = analyze_all(items, request, jobs, time_limit, shown)
     except KeyboardInterrupt:
         typer.echo("\nstopped; finished stages are kept. Go on with the same command.", err=True)

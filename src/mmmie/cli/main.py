@@ -21,17 +21,23 @@ VERBS = {
     "train": ("train", "Train by a recipe, with one seed or several."),
     "evaluate": ("evaluate", "Open the test split: predictions and metrics of finished runs."),
     "compare": ("compare", "Compare runs: mean, spread, paired bootstrap over videos."),
+    "mi": ("mi", "Estimate the mutual information of two arrays, with an interval."),
+    "interactions": ("interactions", "Measure what each subset of modalities tells of the label."),
+    "experiment": ("experiment", "Run a study: arms, seeds and corpora to one table and figure."),
+    "search": ("search", "Draw settings at random within a study's ranges, judged on valid."),
     "verify": ("verify", "Recompute every stored figure from the stored predictions."),
     "pack": ("pack", "Make a folder of a checkpoint, its intervals and its card, to hand on."),
     "card": ("card", "Show the card of a trained model: data, licence, results, limits."),
     "models": ("models", "List, fetch or verify the files of the networks for faces and voices."),
+    "doctor": ("doctor", "Check what is installed and test each stage in seconds."),
+    "forget": ("forget", "Delete what an analysis derived, after listing it."),
     "licenses": ("licenses", "Show the licence of every model and library in use."),
 }
 """Verb -> its file in this folder, and one line for the overview."""
 
 
 def overview() -> str:
-    lines = "\n".join(f"  {verb:<10}{line}" for verb, (_, line) in VERBS.items())
+    lines = "\n".join(f"  {verb:<14}{line}" for verb, (_, line) in VERBS.items())
     return (
         "mmmie: multimodal sentiment analysis, from corpus to honest evaluation.\n\n"
         f"Usage: mmmie VERB [ARGUMENTS]    mmmie VERB --help    mmmie --version\n\n{lines}\n"

@@ -27,7 +27,7 @@ def draw_training(run: "Run", path: str | Path) -> None:
     epochs = [line["epoch"] + 1 for line in history]
     names = list(history[0]["train"])
     columns = min(4, len(names))
-    figure, axes = _canvas(ceil(len(names) / columns), columns, f"{run.name} seed {run.seed}: terms by epoch")
+    figure, axes = canvas(ceil(len(names) / columns), columns, f"{run.name} seed {run.seed}: terms by epoch")
     for ax, name in zip(axes, names, strict=False):
         ax.set_title("task" if name == "task" else f"{name} (nats)", fontsize=9)
         ax.plot(epochs, [line["train"][name] for line in history], color=TRAIN, label="train")
@@ -46,7 +46,7 @@ def draw_training(run: "Run", path: str | Path) -> None:
         ax.axvline(run.status["best_epoch"] + 1, color="black", linewidth=0.7, linestyle=":", label="kept epoch")
         ax.set_xlabel("epoch", fontsize=8)
         ax.legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_information(run: "Run", path: str | Path, true_nats: Mapping[str, float] | None = None) -> None:
@@ -69,7 +69,7 @@ def draw_information(run: "Run", path: str | Path, true_nats: Mapping[str, float
             f"{run.path} measured no mutual information: its encoders have no noise, and no pair a term."
         )
     true_nats = true_nats or {}
-    figure, (left, right) = _canvas(1, 2, f"{run.name} seed {run.seed}: mutual information on valid, in nats")
+    figure, (left, right) = canvas(1, 2, f"{run.name} seed {run.seed}: mutual information on valid, in nats")
     left.set_title("input and representation, I(X; F)", fontsize=9)
     for place, (lower, upper) in enumerate(intervals.values()):
         label = None if place else "measured [L, U]"
@@ -89,7 +89,7 @@ def draw_information(run: "Run", path: str | Path, true_nats: Mapping[str, float
         ax.set_ylim(min(0.0, low), 1.25 * high)  # room for the legend
         if ax.get_legend_handles_labels()[0]:
             ax.legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_predictions(predictions: Predictions, path: str | Path) -> None:
@@ -102,7 +102,7 @@ def draw_predictions(predictions: Predictions, path: str | Path) -> None:
     metrics = test.metrics()
     low, high = test.origin.label_range
     title = f"{test.origin.run} seed {test.origin.seed} on {test.origin.corpus}, test"
-    figure, (ax,) = _canvas(1, 1, title)
+    figure, (ax,) = canvas(1, 1, title)
     ax.plot([low, high], [low, high], color="black", linewidth=0.8, linestyle=":")
     ax.scatter(test.labels, test.scores, s=9, alpha=0.5, color=VALID, linewidth=0)
     ax.set_title(f"n = {metrics.n}, MAE {show('mae', metrics.mae)}, Corr {show('corr', metrics.corr)}", fontsize=9)
@@ -110,7 +110,7 @@ def draw_predictions(predictions: Predictions, path: str | Path) -> None:
     ax.set_ylabel("score", fontsize=8)
     ax.set_xlim(low, high)
     ax.set_ylim(min(low, float(test.scores.min())), max(high, float(test.scores.max())))
-    _save(figure, path)
+    save(figure, path)
 
 
 def draw_reliability(evaluation: "Evaluation", path: str | Path) -> None:
@@ -124,7 +124,7 @@ def draw_reliability(evaluation: "Evaluation", path: str | Path) -> None:
         raise EvidenceError(f"the evaluation at {evaluation.folder} has no intervals. Evaluate the run again.")
     scores = [bin_.mean_score for bin_ in measured.bins]
     title = f"{origin.run} seed {origin.seed} on {origin.corpus}, test: {evaluation.test.n} utterances"
-    figure, (means, coverage, signs) = _canvas(1, 3, title)
+    figure, (means, coverage, signs) = canvas(1, 3, title)
     low, high = origin.label_range
     means.plot([low, high], [low, high], color="black", linewidth=0.8, linestyle=":", label="equal")
     means.plot(scores, [bin_.mean_label for bin_ in measured.bins], "o-", color=VALID, markersize=4, label="tenths")
@@ -142,7 +142,7 @@ def draw_reliability(evaluation: "Evaluation", path: str | Path) -> None:
             kept = 1 - measured.abstained
             signs.plot([kept], [measured.sign_accuracy_kept], "D", color=TRUTH, markersize=6, label="no abstention")
         _name_axes(signs, "signs", "share of utterances kept", "share of signs right")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _name_axes(ax: Any, title: str, x: str, y: str) -> None:
@@ -173,7 +173,7 @@ def _mark(ax: Any, names: Sequence[str], truth: Mapping[str, float | None], labe
     ax.set_xlim(-0.6, max(0.6, len(names) - 0.4))
 
 
-def _canvas(rows: int, columns: int, title: str) -> tuple[Any, list[Any]]:
+def canvas(rows: int, columns: int, title: str) -> tuple[Any, list[Any]]:
     try:
         from matplotlib.figure import Figure
     except ImportError:
@@ -188,7 +188,7 @@ def _canvas(rows: int, columns: int, title: str) -> tuple[Any, list[Any]]:
     return figure, axes
 
 
-def _save(figure: Any, path: str | Path) -> None:
+def save(figure: Any, path: str | Path) -> None:
     for ax in figure.axes:
         if not ax.has_data():
             ax.set_axis_off()

@@ -2,7 +2,7 @@
 
 import re
 
-from mmmie.analysis.result import Result, Utterance
+from mmmie.analysis.result import EVERYBODY, Result, Utterance
 
 _NO_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 """Control characters and noncharacters: XML forbids most of them, and none of them is text."""
@@ -28,6 +28,11 @@ def verdict(utterance: Utterance) -> str:
 def speaker_names(result: Result) -> dict[str | None, str]:
     """What each speaker is shown as, by id, in one line; `?` for None."""
     return {None: "?", **{speaker.id: one_line(speaker.name) or speaker.id for speaker in result.speakers}}
+
+
+def voices(result: Result) -> dict[str | None, str]:
+    """The names of those whose voices are told apart, by id: what a subtitle puts before what they say."""
+    return {i: name for i, name in speaker_names(result).items() if i not in (None, EVERYBODY)}
 
 
 def milliseconds(seconds: float) -> int:

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from mmmie.analysis.result import Result, Utterance
 from mmmie.evidence.predictions import replacing
-from mmmie.export.plain import clock_time, one_line, speaker_names, verdict
+from mmmie.export.plain import clock_time, one_line, verdict, voices
 
 HEAD = """WEBVTT
 
 NOTE
-Second line of a cue: expressed sentiment as score, label and interval.
+Last line of a cue: expressed sentiment as score, label and interval; it is not spoken.
 The name of a cue is the id of its utterance in result.json.
 
 STYLE
@@ -26,8 +26,8 @@ STYLE
 
 def write(result: Result, path: str | Path) -> tuple[str, ...]:
     """Writes a cue an utterance; cues overlap where speakers do."""
-    names = speaker_names(result)
-    cues = [_cue(utterance, names[utterance.speaker]) for utterance in result.utterances]
+    names = voices(result)
+    cues = [_cue(utterance, names.get(utterance.speaker)) for utterance in result.utterances]
     with replacing(path) as temporary:
         temporary.write_text("\n".join([HEAD, *cues]), "utf-8", newline="\n")
     return ()
@@ -37,11 +37,11 @@ def escape(text: str) -> str:
     return one_line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
 
 
-def _cue(utterance: Utterance, speaker: str) -> str:
+def _cue(utterance: Utterance, speaker: str | None) -> str:
     text = escape(utterance.text)
     if utterance.sentiment:
         text = f"<c.{'abstains' if utterance.sentiment.abstain else utterance.sentiment.label}>{text}</c>"
-    if utterance.speaker is not None:
+    if speaker is not None:
         text = f"<v {escape(speaker)}>{text}</v>"
     times = f"{clock_time(utterance.start, '.')} --> {clock_time(utterance.end, '.')}"
     return "\n".join([utterance.id, times, *filter(None, [text, verdict(utterance)]), ""])

@@ -3,7 +3,7 @@
 This is the one file that imports PyAV; what reads media (files, audio, frames) goes through it.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -83,10 +83,19 @@ def packets(container: Any, indices: list[int]) -> Iterator[Any]:
             yield packet
 
 
-def decode(container: Any, stream: Any) -> Iterator[Any]:
-    """The frames of a stream in order of presentation, and None for every packet that cannot be decoded."""
+def decode(container: Any, stream: Any, needless: Callable[[Any], bool] | None = None) -> Iterator[Any]:
+    """The frames of a stream in order of presentation, and None for every packet that cannot be decoded.
+
+    Args:
+        container: an open one.
+        stream: one of its streams.
+        needless: told of each packet in the order of the file, says whether its frame is not needed. Such a frame is
+            left out where no other is built on it, and given all the same where one is.
+    """
     av = _av()
     for packet in packets(container, [stream.index]):
+        if needless is not None:
+            stream.codec_context.skip_frame = "NONREF" if needless(packet) else "DEFAULT"
         try:
             frames = packet.decode()
         except (av.error.FFmpegError, EOFError):

@@ -1,5 +1,6 @@
 """The faces of a video: who is in sight when, cut at shots, and what a reader of faces makes of each sighting."""
 
+from array import array
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Protocol
@@ -83,9 +84,8 @@ def find_faces(frames: Iterable[SeenImage], read: FaceReader, most_faces: int = 
         FeatureError: a network's file is absent or of another content.
     """
     tracker, shots = FaceTracker(most_faces), ShotCounter()
-    frame_seconds: list[float] = []
-    frame_shot: list[int] = []
-    rows: list[tuple[float, int, NDArray[np.float32], float, NDArray[np.float32]]] = []
+    frame_seconds, frame_shot = array("d"), array("i")
+    seconds, tracks, numbers = array("d"), array("i"), array("f")
     for frame in frames:
         height, width = frame.image.shape[:2]
         shot = shots.next(frame.image)
@@ -94,19 +94,22 @@ def find_faces(frames: Iterable[SeenImage], read: FaceReader, most_faces: int = 
         frame_seconds.append(frame.seconds)
         frame_shot.append(shot)
         for track, mesh in tracker.next(frame.seconds, frame.image):
-            box = (mesh.box / [width, height, width, height]).astype(np.float32)
-            rows.append((frame.seconds, track, box, mouth_opening(mesh), read(frame.image, mesh)))
-    tracks = np.array([row[1] for row in rows], np.int32)
-    often = np.bincount(tracks)[tracks] >= min(least_sightings, len(frame_seconds)) if rows else np.zeros(0, bool)
-    kept = [row for row, keep in zip(rows, often, strict=True) if keep]
+            seconds.append(frame.seconds)
+            tracks.append(track)
+            numbers.extend((mesh.box / [width, height, width, height]).tolist())
+            numbers.append(mouth_opening(mesh))
+            numbers.extend(read(frame.image, mesh).tolist())
+    track_M = np.array(tracks, np.int32)
+    often_M = np.bincount(track_M)[track_M] >= min(least_sightings, len(frame_seconds)) if tracks else np.zeros(0, bool)
+    rows = np.array(numbers, np.float32).reshape(-1, 5 + read.num_values)[often_M]
     return Faces(
         frame_seconds=np.array(frame_seconds, np.float64),
         frame_shot=np.array(frame_shot, np.int32),
-        seconds=np.array([row[0] for row in kept], np.float64),
-        track=tracks[often],
-        box=np.array([row[2] for row in kept], np.float32).reshape(-1, 4),
-        mouth_opening=np.array([row[3] for row in kept], np.float32),
-        values=np.array([row[4] for row in kept], np.float32).reshape(-1, read.num_values),
+        seconds=np.array(seconds, np.float64)[often_M],
+        track=track_M[often_M],
+        box=rows[:, :4],
+        mouth_opening=rows[:, 4],
+        values=rows[:, 5:],
     )
 
 

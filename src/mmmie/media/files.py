@@ -106,17 +106,17 @@ def probe(path: str | Path, audio_stream: int | None = None) -> MediaInfo:
         tracks = _survey(container, origin)
     sound, pictures = ([t for t in tracks if t.kind == kind and t.packets] for kind in NAMES)
     if not sound and sum(t.packets for t in pictures) == 1:
-        raise MediaError(f"{path} holds a single picture, not a video.")
+        raise MediaError(f"{path} holds a single picture, not a video. Give a video or a recording.")
     if not sound and not pictures:
         there = f"only: {', '.join(kinds)}" if kinds else "no stream at all"
-        raise MediaError(f"{path} holds neither sound nor picture ({there}).")
+        raise MediaError(f"{path} holds neither sound nor picture ({there}). Give a video or a recording.")
     notes: list[str] = []
     heard = _choose(path, "audio", sound, audio_stream, notes)
     seen = _choose(path, "video", pictures, None, notes)
     audio = _audio_stream(path, origin, heard, notes) if heard else None
     video = _video_stream(path, origin, seen, notes) if seen else None
     if not audio and not video:
-        raise MediaError(f"{path} is damaged or protected: {'; '.join(notes)}.")
+        raise MediaError(f"{path} is damaged or protected: {'; '.join(notes)}. Copy or download it again.")
     used = [track for track, stream in ((heard, audio), (seen, video)) if track and stream]
     longest = max(t.ends for t in tracks)
     leaps = max(t.clock.leaps for t in used)
@@ -126,7 +126,10 @@ def probe(path: str | Path, audio_stream: int | None = None) -> MediaInfo:
             "picture may shift against each other by some hundredths of a second"
         )
     elif stated - longest > max(0.5, 0.02 * stated):
-        notes.append(f"ends early: holds {longest:.1f} of the {stated:.1f} s it states; the file is cut off or damaged")
+        notes.append(
+            f"ends early: holds {longest:.1f} of the {stated:.1f} s it states; the file is cut off or "
+            "damaged: copy or download it again"
+        )
     with path.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     return MediaInfo(

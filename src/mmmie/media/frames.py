@@ -1,5 +1,6 @@
 """The pictures of a video at a chosen rate: upright, shrunk, with the time at which each is shown."""
 
+from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -20,6 +21,8 @@ from mmmie.media.files import MediaInfo
 
 SEEK_FROM = 5.0
 """Seconds: a start before this is reached by decoding from the beginning."""
+RECENT_PACKETS = 64
+"""Among these a packet's neighbours in time are looked for; codecs reorder by 16 at most."""
 
 
 @dataclass(frozen=True)
@@ -65,14 +68,14 @@ def _frames(
         sought = may_seek and start > SEEK_FROM and not info.leaps
         if sought:
             container.seek(int(1e6 * (start - period + info.origin_seconds)))
-        for picture in decode(container, stream):
+        for picture in decode(container, stream, None if info.leaps else _Needless(info.origin_seconds, rate_hz)):
             if picture is None or picture.is_corrupt:
                 continue
             if sought and (picture.time is None or picture.time - info.origin_seconds > start - period):
                 break  # the format sought too far, or does not know where it is
             sought = False
             now = clock.seconds(picture.time, float((picture.duration or 0) * picture.time_base))
-            number = int(now * rate_hz + 1e-6)
+            number = _period(now, rate_hz)
             if end is not None and now >= end:
                 return
             if number > last and now >= start:
@@ -80,6 +83,30 @@ def _frames(
             last = max(last, number)
     if sought:
         yield from _frames(info, rate_hz, max_side, start, end, may_seek=False)
+
+
+class _Needless:
+    """Knows, before a packet is decoded, that the period of its frame has an earlier one.
+
+    It may not know it of every such packet, but whatever it says is so: what is left out would not have been taken.
+    """
+
+    def __init__(self, origin_seconds: float, rate_hz: float) -> None:
+        self._origin_seconds, self._rate_hz = origin_seconds, rate_hz
+        self._recent: deque[tuple[int, float]] = deque(maxlen=RECENT_PACKETS)
+
+    def __call__(self, packet: Any) -> bool:
+        if packet.pts is None or packet.is_discard:  # such a frame is decoded for the sake of others, and never shown
+            return False
+        now = float(packet.pts * packet.time_base) - self._origin_seconds
+        number = _period(now, self._rate_hz)
+        needless = any(other == number and earlier < now for other, earlier in self._recent)
+        self._recent.append((number, now))
+        return needless
+
+
+def _period(seconds: float, rate_hz: float) -> int:
+    return int(seconds * rate_hz + 1e-6)
 
 
 def _upright(convert: Any, picture: Any, stream: Any, max_side: int) -> NDArray[np.uint8]:

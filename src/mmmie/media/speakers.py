@@ -108,7 +108,8 @@ def find_speakers(
         audio: 16 kHz mono.
         speech: where somebody speaks, in order and apart.
         words: where they are known, speakers change between words only.
-        num_speakers: where it is known; None: found, and one is an answer too.
+        num_speakers: where it is known, and then the most there will be: a voice that wins no moment against the others
+            is not among the turns. None: found, and one is an answer too.
         weights: file of the GE2E network; None: the fetched one.
 
     Returns:
@@ -181,7 +182,7 @@ def find_voices(embeddings: Embeddings, seconds: NDArray[np.float64], num_speake
     Args:
         embeddings: (W, 256) of the windows.
         seconds: (W,) their lengths.
-        num_speakers: K, where it is known.
+        num_speakers: K, where it is known; fewer where there are fewer windows.
 
     Their number comes from average linkage, whose distance means the same in long and short recordings; who is who
     from Ward's, which errs less once the number is given.
@@ -191,10 +192,10 @@ def find_voices(embeddings: Embeddings, seconds: NDArray[np.float64], num_speake
     except ImportError:
         raise missing_extra("scikit-learn", "video") from None
     long_enough = np.flatnonzero(seconds >= SHORTEST_VOICE_SECONDS)
-    rows = long_enough if len(long_enough) else np.arange(len(embeddings))
+    rows = long_enough if len(long_enough) >= (num_speakers or 1) else np.arange(len(embeddings))
     rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), MOST_CLUSTERED)).astype(int)]
     sample = embeddings[rows]
-    if len(sample) < 2 or (num_speakers or 2) > len(sample):
+    if len(sample) < 2 or num_speakers == 1:
         return _unit(sample.mean(axis=0, keepdims=True))
     if num_speakers is None:
         tree = AgglomerativeClustering(
@@ -203,6 +204,7 @@ def find_voices(embeddings: Embeddings, seconds: NDArray[np.float64], num_speake
         sizes = np.bincount(tree.fit_predict(sample))
         least = max(SHORTEST_SPEAKER_SECONDS / HOP_SECONDS, SHORTEST_SPEAKER_SHARE * len(sample))
         num_speakers = max(1, int((sizes >= least).sum()))
+    num_speakers = min(num_speakers, len(sample))
     labels = AgglomerativeClustering(n_clusters=num_speakers, linkage="ward").fit_predict(sample)
     voices = _mean_voices(sample, labels, np.zeros((num_speakers, sample.shape[1]), np.float32))
     for _ in range(3):  # the tree is greedy: let every window choose again

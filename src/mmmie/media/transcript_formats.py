@@ -1,6 +1,8 @@
 """What is written in a transcript file, format by format, as unchecked cues; `transcripts` checks and mends them.
 
-srt, vtt    numbered or named blocks with `start --> end`; `<v Ana>` is a voice, other markup is removed
+srt, vtt    numbered or named blocks with `start --> end`; `<v Ana>` is a voice, other markup is removed. Of our own
+            exports, a last line that is a verdict, `(+0.71 positive [-0.46, +2.05])`, is left out, and a word joiner
+            (U+2060) behind its colon marks `Ana: ` as a speaker, once or often
 json        a list, or an object with `segments` (Whisper, WhisperX) or `utterances` (our own result.json), of
             {"start": seconds, "end": seconds, "text": str, "speaker": str?, "words": [word, ...]?} with words of
             {"word": str, "start": seconds?, "end": seconds?, "confidence" | "probability" | "score": 0..1?,
@@ -47,6 +49,9 @@ class Written:
 _CLOCK = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
+_VERDICT = re.compile(r"\(?[+-]\d+\.\d\d (?:positive|neutral|negative|abstains) \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]\)?")
+"""As `mmmie.export.plain.verdict` writes it below what is said."""
+_SPEAKER = re.compile(r"\s*([^\n]{1,200}?):\u2060(?:\s|$)")
 _MARKUP = re.compile(r"</?(?:[biusc]|v|lang|ruby|rt|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>|\{\\[^{}]*\}", re.IGNORECASE)
 
 
@@ -62,6 +67,8 @@ def read_subtitles(text: str, name: str) -> Written:
     def close() -> None:
         nonlocal block
         if block is not None:
+            if lines and _VERDICT.fullmatch(lines[-1].strip()):
+                lines.pop()
             cues.extend(_voices(Cue(f"line {block[2]}", "\n".join(lines), block[0], block[1])))
         block = None
         lines.clear()
@@ -96,8 +103,12 @@ def _seconds(clock: tuple[str | None, ...]) -> float:
 
 def _voices(cue: Cue) -> list[Cue]:
     """The cue without markup; one with several voices becomes one a voice, its time shared by characters."""
-    before, *voiced = _VOICE.split(cue.text)
-    pairs = [(None, before), *zip(voiced[::2], voiced[1::2], strict=True)]
+    said = cue.text
+    speaker = None
+    if marked := _SPEAKER.match(said):
+        speaker, said = marked[1], said[marked.end() :]
+    before, *voiced = _VOICE.split(said)
+    pairs = [(speaker, before), *zip(voiced[::2], voiced[1::2], strict=True)]
     parts = [(speaker, _plain(said)) for speaker, said in pairs]
     parts = [(speaker, said) for speaker, said in parts if said]
     if len(parts) < 2:

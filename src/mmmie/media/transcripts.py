@@ -16,6 +16,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from mmmie.errors import TranscriptError, did_you_mean
+from mmmie.media.languages import language_notes
 from mmmie.media.speech import Span
 from mmmie.media.transcript_formats import TEXT_FORMATS, Cue, Written, read_textgrid
 from mmmie.media.words import SpokenWord, spread_words
@@ -76,7 +77,8 @@ def read_transcript(
     Args:
         duration_seconds: of the media.
         speech: where somebody speaks; needed for .txt, whose lines get their times from it.
-        language: what the caller expects ("en"); a note says so where the script of the text is another one.
+        language: what the caller expects ("en"); a note says so where the text is not written in its script, or,
+            of English or where nothing is expected, hardly has a word of those that English is never without.
 
     Raises:
         TranscriptError: the file is not there, not of these formats, not UTF-8, broken, without text, or much of it
@@ -100,12 +102,17 @@ def read_transcript(
         time_notes = [f"{path.name} has no times: {len(segments)} lines were laid over the speech by their length"]
     else:
         segments, time_notes = _timed(cues, duration_seconds, path.name)
-    language_notes = _script_notes(segments, language)
     return Transcript(
         segments,
         path.name,
         written.language or language,
-        (*written.notes, *notes, *speaker_notes, *time_notes, *language_notes),
+        (
+            *written.notes,
+            *notes,
+            *speaker_notes,
+            *time_notes,
+            *language_notes([s.text for s in segments], language or written.language),
+        ),
     )
 
 
@@ -213,7 +220,8 @@ def _timed(cues: list[Cue], duration: float, name: str) -> tuple[tuple[Segment, 
     if sum(len(c.text) for c in beyond) > MAX_SHARE_BEYOND * sum(len(c.text) for c in cues):
         raise TranscriptError(
             f"{name} does not fit its media: {len(beyond)} of {len(cues)} cues begin after its end at "
-            f"{duration:.2f} s, the last at {max(c.start for c in cues):.2f} s. Is it of other media, or uncut?"
+            f"{duration:.2f} s, the last at {max(c.start for c in cues):.2f} s. It is of other media, or "
+            "uncut: give the one of this file."
         )
     notes += _note(beyond, f"beyond the end of the media at {duration:.2f} s were left out")
     before = [cue for cue in cues if cue.start < 0 and cue.end <= 0]
@@ -283,39 +291,6 @@ def _checked_words(segment: Segment) -> tuple[SpokenWord, ...]:
         replace(w, start=min(max(w.start, segment.start), segment.end), end=max(min(w.end, segment.end), segment.start))
         for w in segment.words
     )
-
-
-_SCRIPTS = {
-    "CYRILLIC": ("ru", "uk", "bg", "mk", "be"),
-    "GREEK": ("el",),
-    "ARABIC": ("ar", "fa", "ur", "ps"),
-    "HEBREW": ("he", "yi"),
-    "DEVANAGARI": ("hi", "mr", "ne", "sa"),
-    "ETHIOPIC": ("am", "ti"),
-    "THAI": ("th",),
-    "HANGUL": ("ko",),
-    "CJK": ("zh", "ja", "yue", "ko"),
-    "HIRAGANA": ("ja",),
-    "KATAKANA": ("ja",),
-}
-_SEVERAL_SCRIPTS = ("sr", "bs", "kk", "mn", "az", "uz", "tt", "tg", "pa", "sd")
-"""Languages written in other scripts than Latin, and those written in several, which are not judged. A language that is
-not here is taken to be written in Latin, or, like Bengali, in a script that is not judged."""
-
-
-def _script_notes(segments: Sequence[Segment], language: str | None) -> list[str]:
-    """One note where most letters are of a script in which `language` is not written."""
-    letters = (c for segment in segments for c in segment.text if c.isalpha())
-    scripts = Counter(unicodedata.name(c, "").split(" ")[0].split("-")[0] for c in letters)
-    if language is None or not scripts:
-        return []
-    script = scripts.most_common(1)[0][0]
-    code = language.lower().replace("_", "-").split("-")[0]
-    written_in = {name for name, codes in _SCRIPTS.items() if code in codes} or {"LATIN"}
-    judged = code not in _SEVERAL_SCRIPTS and (script == "LATIN" or script in _SCRIPTS)
-    if not judged or script in written_in:
-        return []
-    return [f"the language was given as '{language}', and the text is written in {script.capitalize()} letters"]
 
 
 def _note(cues: Sequence[Cue], what: str) -> list[str]:

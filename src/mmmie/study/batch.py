@@ -1,14 +1,19 @@
 """Many files: what is there is kept, the others go to workers, and every file ends with a result and its files."""
 
+import re
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from mmmie.analysis.analysis import Analysis
-from mmmie.analysis.request import Input, Request, kept_result, note_done
+from mmmie.analysis.request import STAGES_FOLDER, Input, Request, kept_result, note_done
 from mmmie.analysis.result import Stage
 from mmmie.analysis.stages import Report, failed_result
 from mmmie.errors import TranscriptError
-from mmmie.study.jobs import Event, Outcome, Work, run_jobs
+from mmmie.jobs import Event, Outcome, Work, run_jobs
+
+_UNFINISHED = re.compile(r"\..+\.\d+")
+"""What a call that was killed while it wrote has left behind; the number is that of its process."""
+_NAMES_ERROR = re.compile(r"[A-Za-z_][\w.]*: ")
 
 
 def analyze_all(
@@ -16,7 +21,7 @@ def analyze_all(
     request: Request,
     jobs: int,
     limit_seconds: float,
-    on_event: Callable[[Event], None],
+    on_event: Callable[[Event[Input]], None],
 ) -> list[Analysis]:
     """An analysis of every file, in their order; one that failed has a result that says where and why.
 
@@ -31,7 +36,7 @@ def analyze_all(
     waiting = []
     for item in items:
         kept = kept_result(item, request)
-        if kept is None:
+        if kept is None or not all((item.result / name).is_file() for name in result_files()):
             waiting.append(item)
         else:
             on_event(Event(item, "report", kept.status, ended=True))
@@ -51,9 +56,20 @@ def write_files(analysis: Analysis) -> None:
     assert analysis.folder is not None
     export_all(analysis.result, analysis.folder)
     write(analysis.result, analysis.folder / REPORT_FILE)
+    for path in (*analysis.folder.glob(".*"), *analysis.folder.glob(f"{STAGES_FOLDER}/.*")):
+        if _UNFINISHED.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
-def _make_work(request: Request) -> Work:
+def result_files() -> tuple[str, ...]:
+    """The names of what `write_files` writes."""
+    from mmmie.export import FORMATS
+    from mmmie.report.page import REPORT_FILE
+
+    return (*(chosen.file for chosen in FORMATS.values()), REPORT_FILE)
+
+
+def _make_work(request: Request) -> Work[Input]:
     from mmmie.analysis.analyzer import Analyzer
 
     analyzer = Analyzer(request)
@@ -67,13 +83,23 @@ def _make_work(request: Request) -> Work:
     return work
 
 
-def _write_lost(outcome: Outcome) -> None:
+def _write_lost(outcome: Outcome[Input]) -> None:
+    """An error of ours is told by its last line; the note has the rest."""
+    told = (outcome.cause or "unknown").strip()
+    ours = told.startswith("Traceback")
     repair = "Analyze it again, with a larger --time-limit if it was slow; else report it with the file."
     stage = Stage(
         stage=outcome.lost_in or "start",
         status="failed",
-        cause=outcome.cause or "unknown",
+        cause=f"an error of mmmie's own: {_last_error(told)}" if ours else told,
         repair=repair,
         seconds=outcome.seconds,
     )
-    write_files(Analysis(failed_result(outcome.item.media, [stage])).save(outcome.item.result))
+    notes = (told,) if ours else ()
+    write_files(Analysis(failed_result(outcome.item.media, [stage], notes)).save(outcome.item.result))
+
+
+def _last_error(trace: str) -> str:
+    """From the last line that is not indented and names an error: what follows it may be its text's second line."""
+    named = [line for line in trace.splitlines() if _NAMES_ERROR.match(line)]
+    return (named or trace.splitlines())[-1]

@@ -38,7 +38,7 @@ def _row(place: str, result: Result) -> dict[str, object]:
     mean = sum(s.score * seconds for s, seconds in scored) / spoken if spoken else None
     counts = Counts.of(result.utterances)
     shares = contribution_shares(result.utterances)
-    failed = [f"{stage.stage}: {stage.cause} {stage.repair}" for stage in result.stages if stage.status == "failed"]
+    failed = [stage for stage in result.stages if stage.status == "failed"]
     return {
         "media": as_text(result.media.name),
         "result": as_text(place),
@@ -51,8 +51,10 @@ def _row(place: str, result: Result) -> dict[str, object]:
         **{name: getattr(counts, name) for name in Counts.model_fields},
         "to_review": sum(u.needs_review for u in result.utterances),
         **{f"{modality}_share": round(shares[modality], 4) if modality in shares else None for modality in MODALITIES},
-        "failed": as_text("; ".join(failed)),
-        "notes": as_text("; ".join(result.notes)),
+        "failed_stage": "; ".join(stage.stage for stage in failed),
+        "cause": as_text("; ".join(stage.cause or "" for stage in failed)),
+        "repair": as_text("; ".join(stage.repair or "" for stage in failed)),
+        "notes": as_text("; ".join([*result.media.notes, *result.notes])),
     }
 
 

@@ -146,7 +146,7 @@ class CsvSettings(ImportSettings):
     table: str = "utterances.csv"
     columns: Columns = Columns()
     texts: str = ""
-    """A second table whose column `columns.text` replaces the texts, as of a recogniser: video and index named alike."""
+    """A second table whose column `columns.text` replaces the texts (of a recogniser, say); keys are named alike."""
     words: str = ""
     word_columns: WordColumns = WordColumns()
     silence: tuple[str, ...] = ("sp",)

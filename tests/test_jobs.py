@@ -9,7 +9,7 @@ import pytest
 
 from mmmie.analysis.request import Input
 from mmmie.analysis.stages import Report
-from mmmie.study.jobs import Event, run_jobs
+from mmmie.jobs import Event, run_jobs
 
 
 def make_work():  # type: ignore[no-untyped-def]

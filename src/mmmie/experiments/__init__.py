@@ -1,0 +1,1 @@
+"""Studies: arms, seeds and corpora in one table; robustness, information, interactions."""
