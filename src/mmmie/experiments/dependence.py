@@ -95,7 +95,7 @@ def dependence(
         components: most principal components a side keeps for the critics, and one for every 50 rows at most (but 8).
         permutations: of each block of groups, at least 19.
         checks: whether to see if half of the rows, other critics, coarsened and exchanged rows tell the same story;
-            they take three times as long as the estimate.
+            they take up to twice as long as the estimate.
         seed: of everything that is drawn; equal seeds give equal results.
 
     Raises:
