@@ -28,9 +28,9 @@ def write_worth(folder: Path, panels: Mapping[str, Mapping[str, ArmWorth]]) -> l
         records += [{"panel": title, "arm": arm, **_worth_record(worth)} for arm, worth in arms.items()]
     lines += [
         "Coverage: over 20 halvings of the videos of valid and test, mean ± one standard error over videos; `holds`: "
-        "90 % lies within it. Bins: by score, from the lowest fifth. Width and what follows: of the intervals fitted on "
-        "valid, on test. The last columns are mean sizes of exact Shapley contributions in units of the label, and of "
-        "the change when the context is hidden, with 95 % intervals over videos.",
+        "90 % lies within it. Bins: by score, from the lowest fifth. Width and what follows: of the intervals fitted "
+        "on valid, on test. The last columns are mean sizes of exact Shapley contributions in units of the label, and "
+        "of the change when the context is hidden, with 95 % intervals over videos.",
         "",
     ]
     return _write(folder, {"worth.md": "\n".join(lines), "worth.csv": _csv(records)})
@@ -59,9 +59,9 @@ def write_robustness(folder: Path, panels: Mapping[str, Mapping[str, Sequence[Ro
             for condition, metrics in zip(run.conditions, run.metrics, strict=True)
         ]
     lines += [
-        "Gaps: share of a modality's frames masked, whole utterances where they are single vectors. Noise: Gaussian, in "
-        "deviations of each column over train. Area: the mean over the curve from no damage to the largest. Mean over "
-        "seeds, ± sd.",
+        "Gaps: share of a modality's frames masked, whole utterances where they are single vectors. Noise: Gaussian, "
+        "in deviations of each column over train. Area: the mean over the curve from no damage to the largest. Mean "
+        "over seeds, ± sd.",
         "",
     ]
     return _write(folder, {"robustness.md": "\n".join(lines), "robustness.csv": _csv(records)})

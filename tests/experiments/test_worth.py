@@ -1,0 +1,100 @@
+"""Coverage, contributions and damage as a study shows them, on predictions whose answer is known."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mmmie.evidence.metrics import measure
+from mmmie.evidence.predictions import Origin, Predictions, Worth
+from mmmie.evidence.robustness import Condition, Robustness
+from mmmie.experiments.worth import SCORE_BINS, measure_worth
+from mmmie.experiments.worth_report import write_robustness, write_worth
+
+
+def predictions(seed: int = 0, videos: int = 60, each: int = 20, wide_above: float | None = None) -> Predictions:
+    """Scores with normal errors of sd 1, three times as large above a score where asked for."""
+    rng = np.random.default_rng(seed)
+    n = videos * each
+    scores = rng.uniform(-2, 2, n)
+    sd = np.where(scores > wide_above, 3.0, 1.0) if wide_above is not None else 1.0
+    labels = scores + rng.normal(0, 1, n) * sd
+    names = np.array([f"v{i // each:03}" for i in range(n)])
+    worth = Worth(
+        lower=scores - 1.645,
+        upper=scores + 1.645,
+        abstain=np.abs(scores) < 0.5,
+        outside=np.zeros(n, dtype=bool),
+        typicality=np.ones(n),
+        modalities=np.full(n, "text"),
+        without_context=scores - 0.25,
+        contributions={"text": scores},
+    )
+    splits = np.where(np.arange(n) < n // 2, "valid", "test")
+    origin = Origin("run", seed, "corpus", "f", (-3.0, 3.0), "0")
+    return Predictions(origin, names, np.tile(np.arange(each), videos), splits, labels, scores, worth)
+
+
+def test_exchangeable_residuals_are_covered_as_stated() -> None:
+    worth = measure_worth([predictions(seed) for seed in range(3)])
+    assert worth is not None
+    assert worth.coverage == pytest.approx(0.9, abs=0.01)
+    assert worth.holds
+    assert worth.width == pytest.approx(3.29)
+    assert worth.contributions["context"].value == pytest.approx(0.25)
+    text = worth.contributions["text"]
+    assert text.low < text.value < text.high
+    assert text.value == pytest.approx(1.0, abs=0.05)
+    assert worth.abstained == pytest.approx(0.25, abs=0.03)
+
+
+def test_coverage_by_score_shows_where_errors_are_larger() -> None:
+    worth = measure_worth([predictions(wide_above=1.2)])
+    assert worth is not None
+    assert len(worth.bins) == SCORE_BINS
+    assert worth.bins[-1] < 0.75 < 0.95 < min(worth.bins[:-1])
+
+
+def test_the_error_is_that_of_videos_not_of_utterances() -> None:
+    """With one offset for each video its utterances are covered together, and the error is larger."""
+    plain = predictions(0)
+    rng = np.random.default_rng(1)
+    shifted = plain.scores + np.repeat(rng.normal(0, 1.5, 60), 20) + rng.normal(0, 0.1, 1200)
+    together = Predictions(plain.origin, plain.videos, plain.indices, plain.splits, shifted, plain.scores, plain.worth)
+    one, other = measure_worth([plain]), measure_worth([together])
+    assert one is not None
+    assert other is not None
+    assert other.coverage_error > 2 * one.coverage_error
+
+
+def test_runs_without_intervals_are_worth_nothing_known() -> None:
+    plain = predictions()
+    bare = Predictions(plain.origin, plain.videos, plain.indices, plain.splits, plain.labels, plain.scores)
+    assert measure_worth([bare]) is None
+
+
+def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
+    worth = measure_worth([predictions()])
+    assert worth is not None
+    files = write_worth(tmp_path, {"mosi": {"full": worth}})
+    assert [f.name for f in files] == ["worth.md", "worth.csv"]
+    assert f"| full | {worth.coverage:.3f} ±" in files[0].read_text()
+    assert write_worth(tmp_path / "none", {"mosi": {}}) == []
+    assert not (tmp_path / "none").exists()
+
+
+def test_damage_is_shown_by_kind_with_its_area(tmp_path: Path) -> None:
+    conditions = (
+        Condition("none"), Condition("only", ("text",)), Condition("gaps", ("audio",), 0.5),
+        Condition("gaps", ("audio",), 1.0),
+    )  # fmt: skip
+    metrics = tuple(measure([0.0, 1.0], [off, 1.0 + off]) for off in (0.1, 0.2, 0.3, 0.5))
+    files = write_robustness(tmp_path, {"mosi": {"full": [Robustness(conditions, metrics)]}})
+    text = files[0].read_text()
+    assert "| arm | as it is | text |" in text
+    assert "| full | 0.100 | 0.200 |" in text
+    assert "| arm | as it is | audio 0.5 | audio 1 | audio area |" in text
+    assert "| full | 0.100 | 0.300 | 0.500 | 0.300 |" in text
+    assert "noise" not in text.split("Gaps:")[0]
+    assert files[1].read_text().count("\n") == 1 + len(conditions)
+    assert write_robustness(tmp_path / "none", {"mosi": {"full": []}}) == []
