@@ -111,7 +111,7 @@ def read_part(run: "Run", part: Part) -> Reading:
     Raises:
         CheckpointError: as `learning.prediction.load_model`.
     """
-    model, batcher, device = _prepare(run, part)
+    model, batcher, device = prepare(run, part)
     return read(model, batcher, device)
 
 
@@ -143,7 +143,7 @@ def features_of_part(run: "Run", part: Part) -> tuple[dict[str, Floats], Bools]:
     """What `read_part` gives as `features` and `present`, without the scores."""
     import torch
 
-    model, batcher, device = _prepare(run, part)
+    model, batcher, device = prepare(run, part)
     features = []
     with torch.no_grad():
         for targets in batcher.in_order(BATCH_UTTERANCES):
@@ -153,7 +153,7 @@ def features_of_part(run: "Run", part: Part) -> tuple[dict[str, Floats], Bools]:
     return _joined(features), _present(model, batcher)
 
 
-def _prepare(run: "Run", part: Part) -> "tuple[Network, Batcher, torch.device]":
+def prepare(run: "Run", part: Part) -> "tuple[Network, Batcher, torch.device]":
     import torch
 
     from mmmie.corpus.batching import Batcher
