@@ -6,7 +6,7 @@ from torch.distributions import Normal
 
 from mmmie.errors import TrainingError
 from mmmie.mi import GaussianConditional, barber_agakov
-from mmmie.mi.conditional import LOG_VARIANCE_RANGE, gaussian_log_density
+from mmmie.mi.conditional import LOG_VARIANCE_RANGE, batch_log_marginal, gaussian_log_density
 
 
 def test_the_density_is_the_normal_one_with_its_log_variance():
@@ -102,3 +102,18 @@ def test_it_learns_a_known_dependence_and_barber_agakov_turns_positive(pairs):
         shuffled = barber_agakov(q.log_prob(x_ND.flip(0), y_ND), q.log_marginal(y_ND))
     assert float(estimate.value) == pytest.approx(1.0, abs=0.1)
     assert float(shuffled.value) < 0
+
+
+def test_the_batch_marginal_cannot_be_outrun() -> None:
+    """y that moves away from what q has seen is no information: by the batch's own moments the bound stays near 0."""
+    torch.manual_seed(0)
+    q = GaussianConditional(4, 4).train()
+    x, y = torch.randn(400, 4), torch.randn(400, 4)
+    q.observe(y)
+    q.momentum = 1.0
+    moved = y * 5 + 30
+    stale = q.log_marginal(moved)
+    q.observe(moved)
+    q.requires_grad_(False)
+    assert float(barber_agakov(q.log_prob(x, moved), stale).value) > 400, "the slip"
+    assert float(barber_agakov(q.log_prob(x, moved), batch_log_marginal(moved)).value) == pytest.approx(0, abs=0.02)

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from mmmie.corpus.batching import Batch
 from mmmie.learning.assembly import Shape
-from mmmie.mi.conditional import GaussianConditional
+from mmmie.mi.conditional import GaussianConditional, batch_log_marginal
 from mmmie.mi.critics import CRITICS
 from mmmie.mi.diagnostics import mean_share, trace_covariance
 from mmmie.mi.estimate import Estimate
@@ -204,7 +204,7 @@ class _Maximisation(nn.Module):
         if isinstance(critic, GaussianConditional):
             if self.training:
                 critic.observe(y_ND)
-            return barber_agakov(critic.log_prob(x_ND, y_ND), critic.log_marginal(y_ND)), None
+            return barber_agakov(critic.log_prob(x_ND, y_ND), batch_log_marginal(y_ND)), None
         negatives_NN = negatives_mask(video_N, self.settings.negatives)
         if not negatives_NN.any():
             return None, None

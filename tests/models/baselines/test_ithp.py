@@ -15,7 +15,7 @@ SETTINGS = ModelSettings(system="ithp", width=8, heads=2, context=1, dropout=0.0
 
 def made(modalities: tuple[str, ...] = ("text", "audio", "vision")) -> ITHP:
     torch.manual_seed(0)
-    return ITHP(SETTINGS, modalities, ITHPOptions(first_dim=6, second_dim=4))
+    return ITHP(SETTINGS, modalities, ITHPOptions(first_dim=6, second_dim=4, scale=0.05))
 
 
 def window(number: int = 3) -> Window:

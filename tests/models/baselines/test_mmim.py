@@ -114,5 +114,6 @@ def test_losses_see_only_utterances_that_have_the_modalities(bound: str) -> None
     label_B = torch.tensor([1.0, -1.0] * 6)
     before, after = (losses(Reading(label_B, k), label_B, torch.arange(12)) for k in (kept, changed))
     assert [loss.name for loss in before] == ["contrast text", "contrast audio", "minus bound text-audio"]
+    assert [loss.weight for loss in before] == [0.1, 0.1, 0.001 if bound == "corrected" else 0.1]
     for one, other in zip(before, after, strict=True):
         torch.testing.assert_close(one.value, other.value)

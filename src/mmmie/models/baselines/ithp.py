@@ -23,8 +23,9 @@ class ITHPOptions(Options):
     """The same of the second."""
     second_level: float = Field(0.3, ge=0)
     """Lambda: the second bottleneck's part against the first's."""
-    scale: float = Field(0.05, ge=0)
-    """Weight on both: 2 / (beta + gamma) in the released code."""
+    scale: float = Field(0.005, ge=0)
+    """Weight on both. 2 / (beta + gamma) = 0.05 in the released code, where what is detected lies in [0, 1] and errors
+    are small; with tokens of unit scale it gave a valid MAE of .91 on MOSI, against .87 (one seed each)."""
 
 
 class ITHP(System):
@@ -34,11 +35,11 @@ class ITHP(System):
     which vision is; the last bottleneck, widened again, is added to text before the head. Both detectors are there in
     training only: **a score is read from text alone**, as in the source.
 
-    Source: Xiao et al. 2024 (ICLR), L_IB0 and L_IB1, with the weights of the released code; compression is a mean over
-    dimensions as there. Deviations: detected are the tokens of the target, held constant, from encoders that so stay as
-    they were first drawn (the source detects raw features at every word; an encoder trained to be detected would make
-    its tokens constant); they have unit scale, and no sigmoid comes before them; scores are read at the bottlenecks'
-    means (the source draws there too).
+    Source: Xiao et al. 2024 (ICLR), L_IB0 and L_IB1, with the weights of the released code but for `scale`; compression
+    is a mean over dimensions as there. Deviations: detected are the tokens of the target, held constant, from encoders
+    that so stay as they were first drawn (the source detects raw features at every word; an encoder trained to be
+    detected would make its tokens constant); they have unit scale, and no sigmoid comes before them; scores are read at
+    the bottlenecks' means (the source draws there too).
 
     Without text in its window a target reads a learned vector in its place; a corpus without text is refused.
     """

@@ -7,11 +7,14 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from mmmie.mi.conditional import GaussianConditional, gaussian_log_density
+from mmmie.mi.conditional import GaussianConditional, batch_log_marginal
 from mmmie.mi.lower_bounds import barber_agakov
 from mmmie.models.context import ContextReader
 from mmmie.models.systems import Loss, Options, Reading, System, SystemLosses, Window
 from mmmie.settings import ModelSettings
+
+BETWEEN = {"corrected": 0.001, "published": 0.1}
+"""Default weight of each bound."""
 
 
 class MMIMOptions(Options):
@@ -19,8 +22,10 @@ class MMIMOptions(Options):
     """Between modalities: Barber-Agakov in nats, or what the released code computes."""
     contrast: float = Field(0.1, ge=0)
     """Alpha: weight on contrastive predictive coding between the fusion and each modality."""
-    between: float = Field(0.1, ge=0)
-    """Beta: weight on the bound between modalities."""
+    between: float | None = Field(None, ge=0)
+    """Beta: weight on the bound between modalities. None: 0.1 for the published one, as released, and 0.001 a nat for
+    the corrected one, which at 0.1 was driven to 31 nats on MOSI, at the cost of the task (valid MAE .91 against .88,
+    one seed each)."""
     dim: int = Field(16, ge=4)
     """Width of every modality but the first, as published; the bounds are sums over it."""
 
@@ -31,10 +36,10 @@ class MMIM(System):
     The first modality (text) is held against each other one by a Barber-Agakov bound, and the joint hidden layer
     against each modality by contrastive predictive coding.
 
-    Source: Han, Chen and Poria 2021, with the default weights of the released code. Deviations: one optimizer raises a
-    bound by its own network and by the encoders at once (there a first stage trains the bound's network alone);
-    modalities other than the first are layer-normalised, since both bounds also grow with their scale.
-    Where there is no text, the first modality that there is stands in its place.
+    Source: Han, Chen and Poria 2021, with the default weights of the released code. Deviations: the weight of the
+    corrected bound; one optimizer raises a bound by its own network and by the encoders at once (there a first stage
+    trains the bound's network alone); modalities other than the first are layer-normalised, since the bounds also grow
+    with their scale. Where there is no text, the first modality that there is stands in its place.
 
     A missing modality is 0 beside an indicator of its absence, and in no bound.
     """
@@ -78,6 +83,7 @@ class MMIMLosses(SystemLosses):
     def __init__(self, options: MMIMOptions, modalities: tuple[str, ...], width: int) -> None:
         super().__init__()
         self.options, self.modalities = options, modalities
+        self.between = BETWEEN[options.bound] if options.between is None else options.between
         kind = CorrectedBound if options.bound == "corrected" else PublishedBound
         self.bounds = nn.ModuleDict({name: kind(width, options.dim) for name in modalities[1:]})
         dims = [width] + [options.dim] * (len(modalities) - 1)
@@ -94,7 +100,7 @@ class MMIMLosses(SystemLosses):
             both = own & there_BM[:, 0]
             if m > 0 and int(both.sum()) > 1:
                 bound = self.bounds[name](reading.kept[first][both], reading.kept[name][both], label_B[both])
-                losses.append(Loss(f"minus bound {first}-{name}", -bound, self.options.between))
+                losses.append(Loss(f"minus bound {first}-{name}", -bound, self.between))
         return losses
 
 
@@ -112,9 +118,7 @@ class CorrectedBound(nn.Module):
         """Scalar, nats."""
         if self.training:
             self.q.observe(y_NY)
-        variance_Y = y_NY.var(0).clamp(min=1e-8)
-        log_marginal_N = gaussian_log_density(y_NY, y_NY.mean(0), variance_Y.log())
-        return barber_agakov(self.q.log_prob(x_NX, y_NY), log_marginal_N).value
+        return barber_agakov(self.q.log_prob(x_NX, y_NY), batch_log_marginal(y_NY)).value
 
 
 class PublishedBound(nn.Module):
