@@ -37,14 +37,15 @@ def command(
     if check:
         typer.echo(_overview(plan, chosen))
         return 0
-    failed = 0
+    failed = tried = 0
     with running.only_one(plan):
         board = Board(plan, chosen, jobs_with_rows(plan, chosen), plan.folder, quiet)
         try:
             with board:
                 if not results:
                     outcomes = running.run_study(plan, chosen, jobs or running.num_cores(), board)
-                    failed = sum(outcome.status == "failed" and outcome.item.kind != "text" for outcome in outcomes)
+                    ended = [outcome.status for outcome in outcomes if outcome.item.kind != "text"]
+                    failed, tried = ended.count("failed"), len(ended)
         except KeyboardInterrupt:
             typer.echo("\nstopped; finished epochs are kept. Go on with the same command.", err=True)
             return 130
@@ -53,9 +54,8 @@ def command(
         typer.echo("\n".join([panel.title, *(f"  {sentence}" for sentence in panel.sentences())]))
     typer.echo(f"{', '.join(file.name for file in files)} in {plan.folder}")
     if failed:
-        typer.echo(
-            f"{failed} runs failed; see {plan.folder / 'status.csv'}. The same command tries them again.", err=True
-        )
+        rows = plan.folder / "status.csv"
+        typer.echo(f"{failed} of {tried} runs failed; see {rows}. The same command tries them again.", err=True)
     return int(failed > 0)
 
 

@@ -1,13 +1,21 @@
 """Everything a study shows at its end, from whatever is finished."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 from mmmie.experiments.forest import draw_forest
+from mmmie.experiments.information_report import Measured, write_information
 from mmmie.experiments.plan import Plan
-from mmmie.experiments.results import Panel, collect
+from mmmie.experiments.results import Panel, collect, finished_runs
+from mmmie.experiments.running import stored_evaluation, stored_information, stored_robustness
 from mmmie.experiments.status import Row
 from mmmie.experiments.table import write_tables
+from mmmie.experiments.worth import ArmWorth, measure_worth
+from mmmie.experiments.worth_report import write_robustness, write_worth
+from mmmie.learning.run import Run
+
+T = TypeVar("T")
 
 
 def write_results(plan: Plan, rows: Sequence[Row]) -> tuple[list[Panel], list[Path]]:
@@ -21,4 +29,40 @@ def write_results(plan: Plan, rows: Sequence[Row]) -> tuple[list[Panel], list[Pa
         EvidenceError: predictions do not pair, or a file cannot be written.
     """
     panels = collect(plan)
-    return panels, [*write_tables(plan, panels, rows), *draw_forest(plan, panels)]
+    runs = {
+        corpus: {arm: list(finished_runs(plan, corpus, arm).values()) for arm in plan.study.arms}
+        for corpus in plan.corpora
+    }
+    return panels, [
+        *write_tables(plan, panels, rows),
+        *draw_forest(plan, panels),
+        *write_worth(plan.folder, {corpus: _worth(arms) for corpus, arms in runs.items()}),
+        *(write_robustness(plan.folder, _by_run(runs, stored_robustness)) if plan.study.robustness else ()),
+        *(write_information(plan.folder, _by_run(runs, _measured)) if plan.study.information else ()),
+    ]
+
+
+def _worth(arms: Mapping[str, Sequence[Run]]) -> dict[str, ArmWorth]:
+    found = {}
+    for arm, runs in arms.items():
+        evaluations = [evaluation for run in runs if (evaluation := stored_evaluation(run)) is not None]
+        worth = measure_worth([evaluation.predictions for evaluation in evaluations])
+        if worth is not None:
+            found[arm] = worth
+    return found
+
+
+def _by_run(
+    runs: Mapping[str, Mapping[str, Sequence[Run]]], read: Callable[[Run], T | None]
+) -> dict[str, dict[str, list[T]]]:
+    return {
+        corpus: {arm: [one for run in of_arm if (one := read(run)) is not None] for arm, of_arm in arms.items()}
+        for corpus, arms in runs.items()
+    }
+
+
+def _measured(run: Run) -> Measured | None:
+    information, evaluation = stored_information(run), stored_evaluation(run)
+    if information is None or evaluation is None:
+        return None
+    return Measured(run, information, evaluation.test.mae)

@@ -96,7 +96,7 @@ def collect(plan: Plan, draws: int = 10_000) -> list[Panel]:
     """
     panels = []
     for corpus in plan.corpora:
-        own = {arm: _runs(plan, corpus, arm) for arm in plan.study.arms}
+        own = {arm: finished_runs(plan, corpus, arm) for arm in plan.study.arms}
         panels.append(_panel(plan, corpus, None, own, draws))
         fingerprints = {Corpus.open(plan.cells[corpus, arm].path).info.fingerprint for arm in plan.study.arms}
         for path in plan.study.test_on:
@@ -106,7 +106,8 @@ def collect(plan: Plan, draws: int = 10_000) -> list[Panel]:
     return panels
 
 
-def _runs(plan: Plan, corpus: str, arm: str) -> dict[int, Run]:
+def finished_runs(plan: Plan, corpus: str, arm: str) -> dict[int, Run]:
+    """Those of one arm on one corpus, by seed."""
     found = {seed: done_run(plan, Job("run", corpus, arm, seed)) for seed in plan.study.seeds}
     return {seed: run for seed, run in found.items() if run is not None}
 

@@ -15,6 +15,8 @@ from mmmie.learning.run import Run
 if TYPE_CHECKING:
     from mmmie.corpus.store import Corpus
     from mmmie.evidence.evaluation import Evaluation
+    from mmmie.evidence.robustness import Robustness
+    from mmmie.experiments.information import Information
 
 
 def num_cores() -> int:
@@ -51,7 +53,34 @@ def is_done(plan: Plan, job: Job) -> bool:
     run = done_run(plan, job)
     if run is None or job.kind == "train":
         return run is not None
-    return None not in [stored_evaluation(run, other) for other in tested_on(plan, run)]
+    return None not in [stored_evaluation(run, other) for other in tested_on(plan, run)] and not _lacks(plan, run)
+
+
+def stored_robustness(run: Run) -> "Robustness | None":
+    """Of a run's present weights; None where it was not measured."""
+    from mmmie.evidence.robustness import Robustness
+
+    try:
+        return Robustness.read(run)
+    except EvidenceError:
+        return None
+
+
+def stored_information(run: Run) -> "Information | None":
+    """Of a run's present weights; None where it was not measured."""
+    from mmmie.experiments.information import Information
+
+    try:
+        return Information.read(run)
+    except EvidenceError:
+        return None
+
+
+def _lacks(plan: Plan, run: Run) -> bool:
+    study = plan.study
+    return (study.robustness and stored_robustness(run) is None) or (
+        study.information and stored_information(run) is None
+    )
 
 
 def tested_on(plan: Plan, run: Run) -> "list[Corpus | None]":
@@ -164,11 +193,17 @@ def _train(plan: Plan, job: Job, report: Report) -> Run:
 def _evaluate(plan: Plan, run: Run, report: Report) -> None:
     """Everything that is asked of a finished run, each once."""
     from mmmie.evidence.evaluation import evaluate
+    from mmmie.evidence.robustness import measure_robustness
+    from mmmie.experiments.information import measure_information
 
     report("evaluating", "begun")
     for other in tested_on(plan, run):
         if stored_evaluation(run, other) is None:
             evaluate(run, other)
+    if plan.study.robustness and stored_robustness(run) is None:
+        measure_robustness(run)
+    if plan.study.information and stored_information(run) is None:
+        measure_information(run)
 
 
 def _store_text(plan: Plan, job: Job, report: Report) -> None:

@@ -77,6 +77,10 @@ class Study(Settings):
     """The arm that the others are compared with; default: the first."""
     test_on: list[str] = Field([])
     """Further corpora on whose test split every run is evaluated."""
+    robustness: bool = False
+    """Whether every run is scored on damaged test input too; see `evidence.robustness`."""
+    information: bool = False
+    """Whether what every run's representations hold is measured afresh on valid; see `experiments.information`."""
     set: dict[str, Any] = Field({})
     """Overrides for all arms."""
     arms: dict[str, ArmSettings] = Field(min_length=1)
