@@ -28,7 +28,7 @@ docs: $(VENV)/.has-dev
 	$(BIN)/python -m mmmie.analysis.schema docs/result.schema.json
 
 bench: $(VENV)/.has-dev
-	set -e; for program in help open_corpus epoch finetune; do \
+	set -e; for program in help open_corpus epoch finetune evidence video; do \
 		echo; echo "== benchmarks/$$program.py"; $(BIN)/python benchmarks/$$program.py; done
 
 # torch first and by its exact version: a looser wish lets pip choose a build that brings gigabytes of CUDA packages.

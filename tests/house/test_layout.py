@@ -25,6 +25,7 @@ HEAVY_AND_OPTIONAL = (
     "faster_whisper",
     "ai_edge_litert",
     "cv2",
+    "optuna",
     "praatio",
 )
 

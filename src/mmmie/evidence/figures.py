@@ -1,4 +1,4 @@
-"""Figures of runs, as PNG. The one file that imports matplotlib, and only when a figure is asked for."""
+"""Figures of runs, as PNG."""
 
 from collections.abc import Mapping, Sequence
 from math import ceil
@@ -6,8 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from mmmie.errors import EvidenceError
+from mmmie.evidence.canvas import canvas, save
 from mmmie.evidence.metrics import show
-from mmmie.evidence.predictions import Predictions, replacing
+from mmmie.evidence.predictions import Predictions
 
 if TYPE_CHECKING:
     from mmmie.evidence.evaluation import Evaluation
@@ -171,30 +172,3 @@ def _mark(ax: Any, names: Sequence[str], truth: Mapping[str, float | None], labe
         ax.plot(places, values, "D", color=TRUTH, markersize=6, label=label)
     ax.set_xticks(range(len(names)), names, fontsize=8)
     ax.set_xlim(-0.6, max(0.6, len(names) - 0.4))
-
-
-def canvas(rows: int, columns: int, title: str) -> tuple[Any, list[Any]]:
-    try:
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise EvidenceError("figures need matplotlib. Install it with `pip install 'mmmie[figures]'`.") from None
-    side = 4.6 if columns == 1 else 3.0
-    figure = Figure(figsize=(max(5.0, side * columns), 0.4 + 2.6 * rows if columns > 2 else 4.4), layout="constrained")
-    figure.suptitle(title, fontsize=10)
-    axes = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for ax in axes:
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.tick_params(labelsize=8)
-    return figure, axes
-
-
-def save(figure: Any, path: str | Path) -> None:
-    for ax in figure.axes:
-        if not ax.has_data():
-            ax.set_axis_off()
-    try:
-        Path(path).parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise EvidenceError(f"could not make {Path(path).parent}: {error}") from error
-    with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=130)

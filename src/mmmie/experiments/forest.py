@@ -4,9 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mmmie.errors import EvidenceError
+from mmmie.evidence.canvas import blank, legend_line, legend_patch, save
 from mmmie.evidence.metrics import METRICS, higher_is_better
-from mmmie.evidence.predictions import replacing
 from mmmie.experiments.plan import Plan
 from mmmie.experiments.results import ArmResult, Panel
 
@@ -31,25 +30,15 @@ def draw_forest(plan: Plan, panels: Sequence[Panel]) -> list[Path]:
     compared = [panel for panel in panels if panel.comparison is not None]
     if not compared:
         return []
-    try:
-        from matplotlib import rc_context
-        from matplotlib.figure import Figure
-    except ImportError:
-        raise EvidenceError("figures need matplotlib. Install it with `pip install 'mmmie[figures]'`.") from None
     heights = [0.9 + INCHES_PER_ARM * len(_contrasted(panel)) for panel in compared]
-    with rc_context({"svg.hashsalt": plan.study.name, "svg.fonttype": "none"}):
-        figure = Figure(figsize=(7.2, 0.7 + sum(heights)), layout="constrained")
-        figure.suptitle(plan.study.question or plan.study.name, fontsize=10, wrap=True)
-        axes = figure.subplots(len(compared), 1, squeeze=False, height_ratios=heights)[:, 0]
-        for ax, panel in zip(axes, compared, strict=True):
-            _draw(ax, panel)
-        _legend(figure, compared)
-        paths = [plan.folder / "forest.png", plan.folder / "forest.svg"]
-        for path in paths:
-            kind = path.suffix[1:]
-            with replacing(path) as temporary:
-                more: dict[str, Any] = {"dpi": 150} if kind == "png" else {"metadata": {"Date": None}}
-                figure.savefig(temporary, format=kind, **more)
+    figure = blank(7.2, 0.7 + sum(heights), plan.study.question or plan.study.name)
+    axes = figure.subplots(len(compared), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for ax, panel in zip(axes, compared, strict=True):
+        _draw(ax, panel)
+    _legend(figure, compared)
+    paths = [plan.folder / "forest.png", plan.folder / "forest.svg"]
+    for path in paths:
+        save(figure, path)
     return paths
 
 
@@ -100,23 +89,11 @@ def _draw(ax: Any, panel: Panel) -> None:
 
 
 def _legend(figure: Any, panels: Sequence[Panel]) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     verdicts = {a.contrast.verdict.removesuffix(" (one seed)") for p in panels for a in p.arms if a.contrast}
-    handles: list[Any] = [
-        Line2D(
-            [],
-            [],
-            color=colour,
-            marker=marker,
-            linewidth=1.6,
-            label=verdict,
-            markeredgewidth=1.5,
-            markerfacecolor=colour if filling == "full" else "white",
-        )
+    handles = [
+        legend_line(verdict, colour, marker, colour if filling == "full" else "white")
         for verdict, (colour, marker, filling) in STYLES.items()
         if verdict in verdicts
     ]
-    handles.append(Patch(color=BAND, label="could not have been detected"))
+    handles.append(legend_patch("could not have been detected", BAND))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)

@@ -9,7 +9,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from mmmie.evidence.figures import TRAIN, VALID, canvas, save
+from mmmie.evidence.canvas import canvas, save
+from mmmie.evidence.figures import TRAIN, VALID
 from mmmie.evidence.predictions import replacing
 from mmmie.experiments.information import Information
 from mmmie.learning.run import Run

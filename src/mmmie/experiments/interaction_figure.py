@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmmie.evidence.figures import TRAIN, VALID, canvas, save
+from mmmie.evidence.canvas import canvas, save
+from mmmie.evidence.figures import TRAIN, VALID
 from mmmie.experiments.interaction_results import Interactions, Value
 
 
