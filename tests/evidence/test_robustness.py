@@ -21,6 +21,7 @@ from mmmie.evidence.robustness import (
     measure_robustness,
     scores_under,
 )
+from mmmie.evidence.verify import verify
 from mmmie.learning.assembly import sources_of
 from mmmie.learning.prediction import predict
 from mmmie.learning.run import Run
@@ -110,6 +111,19 @@ def test_it_is_kept_with_its_scores_and_read_back(run: Run, tiny_corpus: Corpus)
     again = measure(table.column("label").to_numpy(), column)
     assert again.mae == pytest.approx(measured.metrics[3].mae)
     assert "test" in set(tiny_corpus.splits.tolist())
+
+
+def test_verify_recomputes_it_from_its_scores(run: Run) -> None:
+    measure_robustness(run)
+    checks = {c.what: c.status for c in verify(run).checks}
+    assert checks["sha256 of robustness.parquet"] == checks["damaged: none 0"] == "ok"
+    file = run.path / "robustness.json"
+    values = json.loads(file.read_text())
+    values["metrics"][2]["mae"] += 0.01
+    file.write_text(json.dumps(values))
+    failed = [c.what for c in verify(run).checks if c.status == "FAILED"]
+    assert len(failed) == 1
+    assert failed[0].startswith("damaged: only audio")
 
 
 def test_other_weights_have_no_robustness_yet(run: Run) -> None:

@@ -11,7 +11,7 @@ from functools import cached_property
 from hashlib import sha256
 from itertools import combinations
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -99,6 +99,15 @@ class Robustness:
             raise EvidenceError(f"no robustness at {path}. A study with `robustness = true` measures it.") from None
         except (KeyError, TypeError, ValueError) as error:
             raise EvidenceError(f"{path} is damaged: {error!r}. Remove it, and measure it again.") from None
+
+
+def recompute(run: "Run") -> tuple[dict[str, Any], list[dict[str, float | None]], str]:
+    """What robustness.json says, the metrics of the scores that lie beside it, and the sha256 of those."""
+    described = json.loads((run.path / ROBUSTNESS_FILE).read_text("utf-8"))
+    table = pq.read_table(run.path / SCORES_FILE)
+    labels, (low, high) = table.column("label").to_numpy(), described["label_range"]
+    again = [measure(labels, table.column(name).to_numpy(), (low, high)).to_json() for name in table.column_names[3:]]
+    return described, again, sha256((run.path / SCORES_FILE).read_bytes()).hexdigest()
 
 
 def conditions_for(modalities: Sequence[str], text_is_frozen: bool = True) -> tuple[Condition, ...]:

@@ -18,6 +18,7 @@ from mmmie.evidence.evaluation import EVALUATION_FILE, Evaluation
 from mmmie.evidence.openings import OPENINGS_FILE, recipe_hash
 from mmmie.evidence.predictions import PREDICTIONS_FILE, Predictions, Worth
 from mmmie.evidence.reliability import measure_reliability
+from mmmie.evidence.robustness import ROBUSTNESS_FILE, recompute
 from mmmie.evidence.table import table
 
 if TYPE_CHECKING:
@@ -80,6 +81,8 @@ def verify(run: "Run", deep: bool = False) -> Verification:
     for folder in folders:
         prefix = "" if folder == run.path else f"{folder.relative_to(run.path)}: "
         checks += [replace(c, what=prefix + c.what) for c in _guarded("evaluation", _evaluation(run, folder, deep))]
+    if (run.path / ROBUSTNESS_FILE).exists():
+        checks += _guarded("robustness", _robustness(run))
     return Verification(run.path, tuple(checks))
 
 
@@ -164,6 +167,16 @@ def _worth(run: "Run", stored: Evaluation, predictions: Predictions) -> Iterator
     again = measure_reliability(test, calibration.levels.coverage).to_json()
     for name, value in stored.reliability.to_json().items():
         yield _furthest(f"test {name}", value, again[name])
+
+
+def _robustness(run: "Run") -> Iterator[Check]:
+    stored, again, found = recompute(run)
+    yield _equal("sha256 of robustness.parquet", stored["scores_sha256"], found)
+    yield _equal("sha256 of the damaged weights", stored["checkpoint_sha256"], run.contract["sha256"])
+    yield _equal("conditions", len(stored["conditions"]), len(again))
+    for condition, metrics, recomputed in zip(stored["conditions"], stored["metrics"], again, strict=True):
+        name = " ".join([condition["kind"], *condition["modalities"], f"{condition['level']:g}"])
+        yield _furthest(f"damaged: {name}", metrics, recomputed)
 
 
 def _margins(calibration: Calibration, valid: Predictions, tolerance: float) -> Iterator[Check]:
