@@ -3,13 +3,15 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mmmie.evidence.metrics import measure
 from mmmie.evidence.predictions import Origin, Predictions, Worth
 from mmmie.evidence.robustness import Condition, Robustness
+from mmmie.experiments.robustness_report import Damage, compare_damage, write_robustness
 from mmmie.experiments.worth import SCORE_BINS, measure_worth
-from mmmie.experiments.worth_report import write_robustness, write_worth
+from mmmie.experiments.worth_report import write_worth
 
 
 def predictions(seed: int = 0, videos: int = 60, each: int = 20, wide_above: float | None = None) -> Predictions:
@@ -83,18 +85,45 @@ def test_the_tables_say_what_was_measured(tmp_path: Path) -> None:
     assert not (tmp_path / "none").exists()
 
 
+CONDITIONS = (
+    Condition("none"), Condition("only", ("text",)), Condition("gaps", ("audio",), 0.5),
+    Condition("gaps", ("audio",), 1.0),
+)  # fmt: skip
+
+
+def damage(errors: tuple[float, ...], seed: int = 0, videos: int = 40) -> Damage:
+    """Scores that are off by these mean errors under the conditions, over videos of ten utterances."""
+    rng = np.random.default_rng(seed)
+    labels = rng.uniform(-2, 2, videos * 10)
+    off = np.random.default_rng(5).choice([-1.0, 1.0], len(labels))
+    columns = [labels + error * off for error in errors]
+    table = pa.table(
+        {"video": [f"v{i // 10:03}" for i in range(len(labels))], "index": np.arange(len(labels)) % 10, "label": labels}
+        | {f"{i} {c.name}": scores for i, (c, scores) in enumerate(zip(CONDITIONS, columns, strict=True))}
+    )
+    return Damage(Robustness(CONDITIONS, tuple(measure(labels, scores) for scores in columns)), table)
+
+
 def test_damage_is_shown_by_kind_with_its_area(tmp_path: Path) -> None:
-    conditions = (
-        Condition("none"), Condition("only", ("text",)), Condition("gaps", ("audio",), 0.5),
-        Condition("gaps", ("audio",), 1.0),
-    )  # fmt: skip
-    metrics = tuple(measure([0.0, 1.0], [off, 1.0 + off]) for off in (0.1, 0.2, 0.3, 0.5))
-    files = write_robustness(tmp_path, {"mosi": {"full": [Robustness(conditions, metrics)]}})
+    runs = {"full": [damage((0.1, 0.2, 0.3, 0.5))], "weak": [damage((0.1, 0.2, 0.3, 0.9))]}
+    files = write_robustness(tmp_path, {"mosi": runs}, "full", draws=200)
     text = files[0].read_text()
     assert "| arm | as it is | text |" in text
     assert "| full | 0.100 | 0.200 |" in text
     assert "| arm | as it is | audio 0.5 | audio 1 | audio area |" in text
     assert "| full | 0.100 | 0.300 | 0.500 | 0.300 |" in text
     assert "noise" not in text.split("Gaps:")[0]
-    assert files[1].read_text().count("\n") == 1 + len(conditions)
-    assert write_robustness(tmp_path / "none", {"mosi": {"full": []}}) == []
+    assert files[1].read_text().count("\n") == 1 + 2 * len(CONDITIONS)
+    assert "- audio gaps 1: weak is worse than full by 0.400" in text
+    assert "audio gaps 0.5: weak" not in text, "equal errors are not told apart"
+    assert write_robustness(tmp_path / "none", {"mosi": {"full": []}}, "full") == []
+
+
+def test_damage_is_compared_condition_by_condition() -> None:
+    found = compare_damage(
+        {"full": [damage((0.1, 0.2, 0.3, 0.5))], "weak": [damage((0.1, 0.2, 0.4, 0.5))]}, "full", 200
+    )
+    differences = {c.condition: c.difference.value for c in found}
+    assert differences["audio gaps 0.5"] == pytest.approx(0.1)
+    assert differences["only text"] == pytest.approx(0.0)
+    assert compare_damage({"weak": [damage((0.1, 0.2, 0.4, 0.5))]}, "full") == []

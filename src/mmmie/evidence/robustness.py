@@ -101,10 +101,15 @@ class Robustness:
             raise EvidenceError(f"{path} is damaged: {error!r}. Remove it, and measure it again.") from None
 
 
+def stored_scores(run: "Run") -> pa.Table:
+    """The rows of `robustness.parquet`: video, index, label, and a column of scores for each condition, in order."""
+    return pq.read_table(run.path / SCORES_FILE)
+
+
 def recompute(run: "Run") -> tuple[dict[str, Any], list[dict[str, float | None]], str]:
     """What robustness.json says, the metrics of the scores that lie beside it, and the sha256 of those."""
     described = json.loads((run.path / ROBUSTNESS_FILE).read_text("utf-8"))
-    table = pq.read_table(run.path / SCORES_FILE)
+    table = stored_scores(run)
     labels, (low, high) = table.column("label").to_numpy(), described["label_range"]
     again = [measure(labels, table.column(name).to_numpy(), (low, high)).to_json() for name in table.column_names[3:]]
     return described, again, sha256((run.path / SCORES_FILE).read_bytes()).hexdigest()

@@ -1,7 +1,5 @@
 """Table and figures of what the arms' representations hold: the compression curve and the information plane."""
 
-import csv
-import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import log, nan
@@ -11,7 +9,7 @@ from typing import Any
 
 from mmmie.evidence.canvas import canvas, save
 from mmmie.evidence.figures import TRAIN, VALID
-from mmmie.evidence.predictions import replacing
+from mmmie.experiments.files import as_csv, as_markdown, write_all
 from mmmie.experiments.information import Information
 from mmmie.learning.run import Run
 
@@ -44,8 +42,7 @@ def write_information(folder: Path, panels: Panels) -> list[Path]:
         measured = {arm: [_values(one) for one in runs] for arm, runs in arms.items() if runs}
         columns = list(dict.fromkeys(name for runs in measured.values() for run in runs for name in run))
         rows = [["arm", *columns], *([arm, *(_cell(runs, c) for c in columns)] for arm, runs in measured.items())]
-        shown = ["| " + " | ".join(row) + " |" for row in rows]
-        lines += [f"## {title}", "", shown[0], "|---|" + "---:|" * len(columns), *shown[1:], ""]
+        lines += [f"## {title}", "", *as_markdown(rows), ""]
         records += [
             {"panel": title, "arm": arm, "seed": one.run.seed, **_values(one)}
             for arm, runs in arms.items()
@@ -57,16 +54,8 @@ def write_information(folder: Path, panels: Panels) -> list[Path]:
         "variance that ridge finds in a representation, leaving out videos. Mean over seeds, ± sd.",
         "",
     ]
-    folder.mkdir(parents=True, exist_ok=True)
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(dict.fromkeys(n for r in records for n in r)), lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(records)
-    files = {"information.md": "\n".join(lines), "information.csv": text.getvalue()}
-    for name, content in files.items():
-        with replacing(folder / name) as temporary:
-            temporary.write_text(content, encoding="utf-8", newline="")
-    paths = [folder / name for name in files]
+    files = {"information.md": "\n".join(lines), "information.csv": as_csv(records)}
+    paths = write_all(folder, files)
     if any(one.information.intervals for arms in panels.values() for runs in arms.values() for one in runs):
         draw_compression(panels, folder / "compression.png")
         paths.append(folder / "compression.png")

@@ -4,15 +4,17 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from mmmie.evidence.robustness import stored_scores
 from mmmie.experiments.forest import draw_forest
 from mmmie.experiments.information_report import Measured, write_information
 from mmmie.experiments.plan import Plan
 from mmmie.experiments.results import Panel, collect, finished_runs
+from mmmie.experiments.robustness_report import Damage, write_robustness
 from mmmie.experiments.running import stored_evaluation, stored_information, stored_robustness
 from mmmie.experiments.status import Row
 from mmmie.experiments.table import write_tables
 from mmmie.experiments.worth import ArmWorth, measure_worth
-from mmmie.experiments.worth_report import write_robustness, write_worth
+from mmmie.experiments.worth_report import write_worth
 from mmmie.learning.run import Run
 
 T = TypeVar("T")
@@ -37,7 +39,7 @@ def write_results(plan: Plan, rows: Sequence[Row]) -> tuple[list[Panel], list[Pa
         *write_tables(plan, panels, rows),
         *draw_forest(plan, panels),
         *write_worth(plan.folder, {corpus: _worth(arms) for corpus, arms in runs.items()}),
-        *(write_robustness(plan.folder, _by_run(runs, stored_robustness)) if plan.study.robustness else ()),
+        *(write_robustness(plan.folder, _by_run(runs, _damage), plan.study.first) if plan.study.robustness else ()),
         *(write_information(plan.folder, _by_run(runs, _measured)) if plan.study.information else ()),
     ]
 
@@ -66,3 +68,8 @@ def _measured(run: Run) -> Measured | None:
     if information is None or evaluation is None:
         return None
     return Measured(run, information, evaluation.test.mae)
+
+
+def _damage(run: Run) -> Damage | None:
+    robustness = stored_robustness(run)
+    return None if robustness is None else Damage(robustness, stored_scores(run))
