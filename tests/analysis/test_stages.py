@@ -66,3 +66,29 @@ def test_values_come_back_as_they_went(tmp_path: Path) -> None:
     assert load_value(tmp_path / "v.json", Outer) == value
     assert key_of({"a": 1, "b": 2}) == key_of({"b": 2, "a": 1})
     assert key_of("a", 1) != key_of("a", 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "cause", "repair"),
+    [
+        ("it ends at 3.5 s. Copy it again.", "it ends at 3.5 s.", "Copy it again."),
+        ("is it a subtitle? Mend it.", "is it a subtitle?", "Mend it."),
+        ("it is Latin-1. Save it by: iconv (a guess)", "it is Latin-1.", "Save it by: iconv (a guess)"),
+        ("it is a folder", "it is a folder.", "Look at the file, and analyze it again."),
+    ],
+)
+def test_the_last_sentence_of_an_error_is_what_to_do(text: str, cause: str, repair: str, tmp_path: Path) -> None:
+    def write(_folder: Path) -> None:
+        raise MediaError(text)
+
+    store = StageStore(tmp_path / "s", StageLog())
+    with pytest.raises(StageFailed):
+        store.make("media", "k", write)
+    assert (store.log.records[0].cause, store.log.records[0].repair) == (cause, repair)
+
+
+def test_what_a_killed_call_left_goes_when_the_stage_is_done(tmp_path: Path) -> None:
+    for name in (".media-k.killed", "speech-k"):
+        (tmp_path / name).mkdir()
+    StageStore(tmp_path, StageLog()).make("media", "k", lambda folder: (folder / "x").touch())
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["media-k", "speech-k"]

@@ -94,6 +94,9 @@ def test_what_was_done_before_a_kill_is_kept_and_what_was_half_done_is_done_agai
     before = {path: path.stat().st_mtime_ns for path in left.rglob("*")}
     assert command(tmp_path / "killed", "any") == 0, "no stage is executed, or it would have been killed"
     assert {path: path.stat().st_mtime_ns for path in left.rglob("*")} == before
+    (left / "utterances.csv").unlink()
+    assert command(tmp_path / "killed", "any") == 0
+    assert_same(left, folder_of(tmp_path / "whole"))
 
 
 @pytest.mark.slow

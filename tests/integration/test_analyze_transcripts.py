@@ -25,6 +25,7 @@ Cues = tuple[tuple[float, float, str], ...]
 FITS: Cues = ((0.5, 2.5, "What a wonderful film."), (4.0, 6.5, "It was terrible, really dull."))
 GERMAN = (
     "Ich finde den Film wirklich sehr gut, und die Musik war auch schön.",
+    "Und dann war es vorbei, ohne dass man etwas verstanden hätte.",
     "Aber das Ende hat mir nicht gefallen, weil es so langsam war, und ich habe mich gelangweilt.",
 )
 RUSSIAN = ("Мне очень понравился этот фильм.", "Но конец был скучный.")
@@ -41,7 +42,7 @@ def srt(cues: Cues) -> str:
 
 
 def said(*texts: str) -> Cues:
-    return tuple((2.0 * n, 2.0 * n + 1.5, text) for n, text in enumerate(texts))
+    return tuple((2.0 * n, 2.0 * n + 1.2, text) for n, text in enumerate(texts))
 
 
 def voices(spoken: Mapping[str, str]) -> str:
@@ -197,7 +198,7 @@ def test_hostile_text_stays_text(analyzed: dict[str, Path]) -> None:
     formulas = tuple("=+-@\t\r\n＝＋－＠")
     for cell, text in zip(found["csv"], texts, strict=True):
         assert not cell.startswith(formulas)
-        assert cell.removeprefix("'") == text.removeprefix("'")
+        assert cell in (text, f"'{text}")
 
 
 def test_hostile_names_stay_text(analyzed: dict[str, Path]) -> None:
@@ -237,9 +238,11 @@ def test_what_was_exported_says_the_same_when_it_comes_back(
     assert [one_line(u.text) for u in after.utterances] == [one_line(u.text) for u in before.utterances]
     for a, b in zip(after.utterances, before.utterances, strict=True):
         assert (a.start, a.end) == pytest.approx((b.start, b.end), abs=0.0011)
-        assert a.sentiment is not None
-        assert b.sentiment is not None
-        assert a.sentiment.score == pytest.approx(b.sentiment.score, abs=1e-3)
-    if kind in ("srt", "vtt"):
-        shown = [{s.id: s.name for s in result.speakers} for result in (after, before)]
-        assert [shown[0][u.speaker] for u in after.utterances] == [shown[1][u.speaker] for u in before.utterances]
+    if (name, kind) == ("one voice.vtt", "grid"):
+        return  # a single tier is nobody's in particular
+    shown = [{s.id: s.name for s in result.speakers} for result in (after, before)]
+    assert [shown[0][u.speaker] for u in after.utterances] == [shown[1][u.speaker] for u in before.utterances]
+    if name != "hostile.json":  # what is no character is read as another one there
+        scores = [[u.sentiment.score for u in result.utterances if u.sentiment] for result in (after, before)]
+        assert len(scores[0]) == len(after.utterances)
+        assert scores[0] == pytest.approx(scores[1], abs=1e-3)

@@ -1,6 +1,7 @@
 """Recognised words: windows, times on the media clock, and what is dropped; on real speech with known words."""
 
 import csv
+import re
 import sys
 from collections.abc import Callable
 from itertools import pairwise
@@ -270,8 +271,9 @@ def test_clips_without_speech_give_no_text(heard: Callable[[str], tuple[Audio, T
 def test_words_of_a_clip_with_a_pause(heard: Callable[[str], tuple[Audio, Transcript]]) -> None:
     audio, transcript = heard("clips/face_1.mp4")
     words = [word for segment in transcript.segments for word in segment.words]
-    assert " ".join(_plain(" ".join(w.word for w in words))) == (
-        "my biggest weaknesses is asking for help when i need it id like to do better at that"
+    assert re.fullmatch(  # which of the two depends on the processor
+        "my biggest weakness(es)? is asking for help when i need it id like to do better at that",
+        " ".join(_plain(" ".join(w.word for w in words))),
     )
     assert all(word.aligned for word in words)
     it, then = words[10], words[11]

@@ -11,6 +11,7 @@ from mmmie.analysis import result as r
 from mmmie.analysis.hearing import Heard, Opened
 from mmmie.analysis.predicting import ModalityVerdict, Verdict, Verdicts
 from mmmie.analysis.stages import STAGES
+from mmmie.media.transcript_formats import EVERYBODY
 from mmmie.media.utterances import Spoken
 from mmmie.settings import MODALITIES, AnalysisSettings, Modality
 
@@ -102,15 +103,15 @@ def speaker_ids(written: Sequence[str | None]) -> dict[str | None, str | None]:
     utterance without a speaker has none where others have one.
     """
     named = [name for name in dict.fromkeys(written) if name is not None]
-    ids: dict[str | None, str | None] = {None: None if named else r.EVERYBODY}
-    ids |= {name: name for name in named if _ID.fullmatch(name) and name != r.EVERYBODY}
+    ids: dict[str | None, str | None] = {None: None if named else EVERYBODY}
+    ids |= {name: name for name in named if _ID.fullmatch(name) and name != EVERYBODY}
     free = (f"S{n}" for n in count(1) if f"S{n}" not in ids)
     return ids | {name: next(free) for name in named if name not in ids}
 
 
 def _shown_names(ids: Mapping[str | None, str | None], asked: Mapping[str, str]) -> dict[str, str]:
     """By id the name that was asked for it, or for how it was written; else how it was written."""
-    shown = {r.EVERYBODY: asked.get(r.EVERYBODY, "all speakers")}
+    shown = {EVERYBODY: asked.get(EVERYBODY, "all speakers")}
     for written, speaker in ids.items():
         if written is not None and speaker is not None:
             shown[speaker] = asked.get(speaker, asked.get(written, written))

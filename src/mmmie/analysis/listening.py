@@ -64,6 +64,7 @@ def read_voice(store: StageStore, opened: Opened, heard: Heard) -> VoiceFound:
             features = extractor(audio.read(utterance.start, utterance.end), len(utterance.words) or None)
             rows.append(features.vector)
             spoken.append(_Spoken(features.missing, _shown(features.prosody)))
+            store.log.report("voice", f"at {utterance.end:.0f} s")
         np.save(folder / "vectors.npy", np.array(rows, np.float32).reshape(count, extractor.info.dim))
         save_value(folder / "spoken.json", tuple[_Spoken, ...], tuple(spoken))
 

@@ -26,8 +26,6 @@ from mmmie.settings import Modality
 
 SCHEMA_VERSION: Literal[1] = 1
 RESULT_FILE = "result.json"
-EVERYBODY = "all"
-"""The speaker of every utterance where nobody told voices apart."""
 TIME_TOLERANCE_SECONDS = 0.001
 """Times are rounded to this, so an end may lie this far behind the end of the media."""
 

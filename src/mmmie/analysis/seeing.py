@@ -32,7 +32,7 @@ SHOWN = (
 """Of a face's measures, those that a page has room for."""
 FACES_FILE = "faces.npz"
 TOLD_SECONDS = 5.0
-"""Of media, after which it is told how far faces have been looked for: a stage that is silent for long may be hanging."""
+"""Of media, after which it says how far faces have been looked for: a stage that is silent for long may be hanging."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ made under another key is removed when the stage has been done anew.
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 import time
@@ -136,5 +137,5 @@ def _cause_and_repair(text: str) -> tuple[str, str]:
     """Errors say what came and then, in their last sentence, what to do."""
     text = text.strip()
     text = text if text.endswith((".", "?", "!", ")")) else f"{text}."
-    cause, dot, repair = text.rpartition(". ")
-    return (f"{cause}.", repair) if dot else (text, "Look at the file, and analyze it again.")
+    sentences = re.fullmatch(r"(.*[.?!])\s+(.+)", text, re.DOTALL)
+    return (sentences[1], sentences[2]) if sentences else (text, "Look at the file, and analyze it again.")

@@ -2,7 +2,8 @@
 
 import re
 
-from mmmie.analysis.result import EVERYBODY, Result, Utterance
+from mmmie.analysis.result import Result, Utterance
+from mmmie.media.transcript_formats import EVERYBODY
 
 _NO_CHARACTER = re.compile(r"[\x00-\x1f\x7f-\x9f\ufffe\uffff]")
 """Control characters and noncharacters: XML forbids most of them, and none of them is text."""

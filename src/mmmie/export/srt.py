@@ -4,7 +4,8 @@ A word joiner behind the speaker's colon, and the shape of the verdict, are what
 by when the file comes back as a transcript.
 
 The format has no escapes, but players read tags, entities and times out of the text. There an invisible word joiner
-(U+2060) parts the characters: after `<`, `{` and `&`, inside `-->`, and after the first colon of what looks like a time.
+(U+2060) parts the characters: after `<`, `{` and `&`, inside `-->`, and after
+the first colon of what looks like a time.
 """
 
 import re

