@@ -180,7 +180,7 @@ def test_no_video_or_recording(tmp_path, odd):
     assert "is empty (0 bytes)" in refusal(empty(tmp_path / "a.mp4"))
     assert "is a folder" in refusal(tmp_path)
     assert "is not a regular file" in refusal(Path(os.devnull))
-    assert "is a picture (JPEG), not a video" in refusal(jpeg(tmp_path / "photo.mp4"))
+    assert "is a picture (JPEG), whatever" in refusal(jpeg(tmp_path / "photo.mp4"))
     assert "only: subtitle" in refusal(subtitles_only(tmp_path / "s.mkv"))
     assert "it begins with '1.00:00:00" in refusal(tmp_path / "s.srt")
     text = tmp_path / "notes.mp4"

@@ -49,7 +49,7 @@ def open_media(path: Path) -> Iterator[Any]:
         kind = container.format.name
         if kind in PICTURES.split(","):
             name = kind.removesuffix("_pipe").upper()
-            raise MediaError(f"{path} is a picture ({name}), not a video or recording, whatever its name says.")
+            raise MediaError(f"{path} is a picture ({name}), whatever its name says. Give a video or a recording.")
         if kind in BARE.split(","):
             raise MediaError(
                 f"{path} is a bare {kind} stream, which does not say when its pictures are shown. Put it into a "
