@@ -127,3 +127,13 @@ def test_damage_is_compared_condition_by_condition() -> None:
     assert differences["audio gaps 0.5"] == pytest.approx(0.1)
     assert differences["only text"] == pytest.approx(0.0)
     assert compare_damage({"weak": [damage((0.1, 0.2, 0.4, 0.5))]}, "full") == []
+
+
+def test_what_is_left_has_the_coverage_of_its_own_interval(tmp_path: Path) -> None:
+    plain = damage((0.1, 0.2, 0.3, 0.5))
+    assert Damage(plain.robustness, plain.scores, {"text": 0.25}).coverage() == {"text": 1.0}
+    assert Damage(plain.robustness, plain.scores, {"text": 0.15}).coverage() == {"text": 0.0}
+    one = Damage(plain.robustness, plain.scores, {"text": 0.25})
+    text = write_robustness(tmp_path, {"mosi": {"full": [one]}}, "full")[0].read_text()
+    assert "coverage of the 90 % intervals of what is left" in text
+    assert "| full | 1.000 |" in text

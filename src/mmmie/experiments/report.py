@@ -4,6 +4,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from mmmie.errors import EvidenceError
+from mmmie.evidence.calibration import Calibration
 from mmmie.evidence.robustness import stored_scores
 from mmmie.experiments.forest import draw_forest
 from mmmie.experiments.information_report import Measured, write_information
@@ -72,4 +74,10 @@ def _measured(run: Run) -> Measured | None:
 
 def _damage(run: Run) -> Damage | None:
     robustness = stored_robustness(run)
-    return None if robustness is None else Damage(robustness, stored_scores(run))
+    if robustness is None:
+        return None
+    try:
+        margins = Calibration.read(run.path).margins
+    except EvidenceError:
+        margins = {}
+    return Damage(robustness, stored_scores(run), {subset: m.half_width for subset, m in margins.items()})

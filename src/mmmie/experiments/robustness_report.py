@@ -1,7 +1,7 @@
 """The tables of how each arm fares on damaged test input, and which differences to the reference are resolved."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
@@ -26,6 +26,19 @@ class Damage:
     robustness: Robustness
     scores: pa.Table
     """See `evidence.robustness.stored_scores`."""
+    half_widths: Mapping[str, float] = field(default_factory=dict)
+    """By subset of modalities (`text+audio`): half width of its 90 % interval, fitted on valid."""
+
+    def coverage(self) -> dict[str, float]:
+        """By subset of modalities the share of test labels within its interval, read with that subset alone."""
+        labels = self.scores.column("label").to_numpy()
+        found = {}
+        for place, condition in enumerate(self.robustness.conditions):
+            subset = "+".join(condition.modalities) if condition.kind == "only" else ""
+            if subset in self.half_widths:
+                off = np.abs(labels - self.scores.column(3 + place).to_numpy())
+                found[subset] = float((off <= self.half_widths[subset]).mean())
+        return found
 
 
 @dataclass(frozen=True)
@@ -55,6 +68,7 @@ def write_robustness(
     lines, records, contrasts = ["# Damaged input", ""], [], []
     for title, arms in panels.items():
         lines += _tables(title, {arm: [run.robustness for run in runs] for arm, runs in arms.items() if runs})
+        lines += _coverage(title, arms)
         found = compare_damage(arms, reference, draws)
         lines += [f"## {title}: differences to {reference} that are resolved", "", *_sentences(found, reference), ""]
         contrasts += [
@@ -129,6 +143,15 @@ def _tables(title: str, arms: Mapping[str, Sequence[Robustness]]) -> list[str]:
             rows += [[arm, *_mean_cells([_values(r, kind) for r in runs], columns)] for arm, runs in arms.items()]
             lines += [f"## {title}: {TITLES[kind]}", "", *as_markdown(rows), ""]
     return lines
+
+
+def _coverage(title: str, arms: Mapping[str, Sequence[Damage]]) -> list[str]:
+    covered = {arm: [run.coverage() for run in runs] for arm, runs in arms.items() if runs}
+    columns = list(dict.fromkeys(name for runs in covered.values() for run in runs for name in run))
+    if not columns:
+        return []
+    rows = [["arm", *columns], *([arm, *_mean_cells(runs, columns)] for arm, runs in covered.items())]
+    return [f"## {title}: coverage of the 90 % intervals of what is left", "", *as_markdown(rows), ""]
 
 
 def _columns(robustness: Robustness, kind: str) -> list[str]:
