@@ -114,6 +114,7 @@ def test_damage_is_shown_by_kind_with_its_area(tmp_path: Path) -> None:
     assert "| full | 0.100 | 0.300 | 0.500 | 0.300 |" in text
     assert "noise" not in text.split("Gaps:")[0]
     assert files[1].read_text().count("\n") == 1 + 2 * len(CONDITIONS)
+    assert (tmp_path / "robustness.png").read_bytes()[:4] == b"\x89PNG"
     assert "- audio gaps 1: weak is worse than full by 0.400" in text
     assert "audio gaps 0.5: weak" not in text, "equal errors are not told apart"
     assert write_robustness(tmp_path / "none", {"mosi": {"full": []}}, "full") == []

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from mmmie.evidence.robustness import LEVELS, Robustness
 from mmmie.evidence.statistics import Difference, holm, paired_bootstrap
 from mmmie.experiments.files import as_csv, as_markdown, write_all
+from mmmie.experiments.robustness_figure import draw_robustness
 
 DRAWS = 2_000
 LEVEL = 0.05
@@ -55,7 +56,7 @@ class DamageContrast:
 def write_robustness(
     folder: Path, panels: Mapping[str, Mapping[str, Sequence[Damage]]], reference: str, draws: int = DRAWS
 ) -> list[Path]:
-    """Writes `robustness.md`, `robustness.csv` and `robustness_contrasts.csv`; nothing where no run was measured.
+    """Writes `robustness.md`, `.csv`, `.png` and `robustness_contrasts.csv`; nothing where no run was measured.
 
     Args:
         folder: of the study.
@@ -93,7 +94,13 @@ def write_robustness(
         "robustness.csv": as_csv(records),
         "robustness_contrasts.csv": as_csv(contrasts),
     }
-    return write_all(folder, texts)
+    paths = write_all(folder, texts)
+    curves = {
+        title: {arm: [run.robustness for run in runs] for arm, runs in arms.items()} for title, arms in panels.items()
+    }
+    if draw_robustness(curves, reference, folder / "robustness.png"):
+        paths.append(folder / "robustness.png")
+    return paths
 
 
 def compare_damage(arms: Mapping[str, Sequence[Damage]], reference: str, draws: int = DRAWS) -> list[DamageContrast]:
