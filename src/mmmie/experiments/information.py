@@ -1,7 +1,8 @@
 """What the representations of a finished run hold, measured afresh on valid: bounds, and the factors of a made corpus.
 
-The critics of training have seen their rows and moved with the representations; here both are fixed, and every value is
-of rows that the critic has not seen. Test is not opened.
+A representation is F = m(X) + s eps, noise included: its mean may hold what the noise drowns. The critics of training have
+seen their rows and moved with the representations; here both are fixed, and every value is of rows that the critic has
+not seen. Test is not opened.
 """
 
 import json
@@ -70,14 +71,14 @@ def measure_information(run: "Run", corpus: Corpus | None = None) -> Information
     """
     corpus = corpus or Corpus.open(run.corpus_path)
     valid = corpus.training().valid
-    means, present = represent(run, valid)
+    samples, present = represent(run, valid)
     codes = valid.video_codes
     pairs = {}
-    for m, n in combinations(means, 2):
+    for m, n in combinations(samples, 2):
         both = present[m] & present[n]
         if both.sum() >= FEWEST_ROWS and len(np.unique(codes[both])) >= 4:
             _, groups = np.unique(codes[both], return_inverse=True)
-            x_NX, y_NY = (means[name][both].astype(np.float64) for name in (m, n))
+            x_NX, y_NY = (samples[name][both].astype(np.float64) for name in (m, n))
             folds = min(5, len(np.unique(groups)) // 2)
             heldout = cross_fit(x_NX, y_NY, groups, folds, COMPONENTS, 0)
             pairs[f"{m}-{n}"] = float(heldout.terms_N["chosen"].mean())
@@ -87,7 +88,7 @@ def measure_information(run: "Run", corpus: Corpus | None = None) -> Information
         for name, said in kept.items()
         if isinstance(said, dict) and "interval_nats" in said
     }
-    found = Information(intervals, pairs, _factors(corpus, valid, means, present))
+    found = Information(intervals, pairs, _factors(corpus, valid, samples, present))
     with replacing(run.path / INFORMATION_FILE) as temporary:
         values = {"checkpoint_sha256": run.contract["sha256"], **asdict(found)}
         temporary.write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
@@ -95,25 +96,30 @@ def measure_information(run: "Run", corpus: Corpus | None = None) -> Information
 
 
 def represent(run: "Run", part: Part) -> tuple[dict[str, NDArray[np.float32]], dict[str, NDArray[np.bool_]]]:
-    """By modality the mean representations (N, D) of a part's rows in their order, and whether each is there (N,)."""
+    """By modality the representations (N, D) of a part's rows in their order, their noise drawn from a fixed seed, and
+    whether each is there (N,)."""
     import torch
 
     from mmmie.evidence.attribution import BATCH_UTTERANCES, prepare
+    from mmmie.learning.validation import READING_SEED
 
     model, batcher, device = prepare(run, part)
     found: dict[str, list[Any]] = {name: [] for name in model.modalities}
+    chance = torch.Generator().manual_seed(READING_SEED)
     with torch.no_grad():
         for targets in batcher.in_order(BATCH_UTTERANCES):
             batch = batcher.batch(targets).to(device)
             own = torch.searchsorted(batch.rows_N, batch.target_B)
             for name, representation in model.encode(batch).items():
-                found[name].append(representation.mean_ND[own].float().cpu().numpy())
+                epsilon_ND = torch.randn(representation.mean_ND.shape, generator=chance).to(device)
+                sample_ND = representation.sampled(epsilon_ND).sample_ND[own]
+                found[name].append(sample_ND.float().cpu().numpy())
     present = {str(name): source.present for name, source in batcher.sources.items()}
     return {name: np.concatenate(parts) for name, parts in found.items()}, present
 
 
 def _factors(
-    corpus: Corpus, valid: Part, means: Mapping[str, NDArray[np.float32]], present: Mapping[str, NDArray[np.bool_]]
+    corpus: Corpus, valid: Part, samples: Mapping[str, NDArray[np.float32]], present: Mapping[str, NDArray[np.bool_]]
 ) -> dict[str, dict[str, float]]:
     """R^2 of every true factor of a generated corpus from each modality's representations; empty for other corpora."""
     path = corpus.path / TRUTH_FILE
@@ -122,9 +128,9 @@ def _factors(
     with np.load(path, allow_pickle=False) as truth:
         factors = {name: truth[name][valid.rows] for name in truth.files}
     found: dict[str, dict[str, float]] = {}
-    for modality, mean_ND in means.items():
+    for modality, sample_ND in samples.items():
         rows = present[modality]
-        x = mean_ND[rows].astype(np.float64)
+        x = sample_ND[rows].astype(np.float64)
         x -= x.mean(axis=0)
         blocks = VideoBlocks.of(valid.video_codes[rows])
         found[modality] = {}

@@ -50,8 +50,9 @@ def write_information(folder: Path, panels: Panels) -> list[Path]:
         ]
     lines += [
         "I(X; F): measured [L, U] on valid at the kept epoch, in nats. Pairs: InfoNCE of a fresh critic on fixed "
-        "representations, on videos of valid that it has not seen, a lower bound in nats. R²: share of a true factor's "
-        "variance that ridge finds in a representation, leaving out videos. Mean over seeds, ± sd.",
+        "representations, noise included, on videos of valid that it has not seen: a lower bound in nats. R²: share of "
+        "a true factor's variance that ridge finds in a representation, noise included, leaving out videos. Mean over "
+        "seeds, ± sd.",
         "",
     ]
     files = {"information.md": "\n".join(lines), "information.csv": as_csv(records)}
