@@ -1,8 +1,8 @@
 """What the representations of a finished run hold, measured afresh on valid: bounds, and the factors of a made corpus.
 
-A representation is F = m(X) + s eps, noise included: its mean may hold what the noise drowns. The critics of training have
-seen their rows and moved with the representations; here both are fixed, and every value is of rows that the critic has
-not seen. Test is not opened.
+A representation is F = m(X) + s eps, noise included: its mean may hold what the noise drowns. The critics of training
+have seen their rows and moved with the representations; here both are fixed, and every value is of rows that the critic
+has not seen. Test is not opened.
 """
 
 import json
