@@ -6,7 +6,7 @@ passed as an argument, not stored here. Unknown keys are refused with the neares
 
 import tomllib
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
@@ -82,6 +82,9 @@ class ModelSettings(Settings):
     noise_start: float = Field(0.5, gt=0.02)
     """s before training, or for good where it is fixed; the means have unit scale. Large is a regulariser by itself."""
     identity: IdentitySettings = IdentitySettings()
+    ridge: dict[Modality, Annotated[float, Field(gt=0)]] = {}
+    """Modalities of which one number is read, the score of a ridge regression on train, and its penalty in units of the
+    features' variance: for features that are wide beside the number of recordings, and new kinds of recordings."""
     experts: dict[Modality, ExpertSettings] | None = None
     """None: the fusion network reads all modalities together. Else it reads each alone, with its context, and the
     scores are joined by what each has proved: for training data in which no utterance has all modalities."""

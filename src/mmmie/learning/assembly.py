@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mmmie.corpus.batching import FrameSource, Source
 from mmmie.corpus.schema import MODALITIES
-from mmmie.corpus.store import Part, RaggedFeatures
+from mmmie.corpus.store import Bools, Floats, Part, RaggedFeatures
 from mmmie.errors import CheckpointError, RecipeError
 from mmmie.features.text import TextEncoder, use_bfloat16
 from mmmie.features.text_sources import FrozenText, text_source
 from mmmie.features.text_states import Progress
-from mmmie.models.encoders import ModalityEncoder, SequenceEncoder, Standardise, TokenEncoder
+from mmmie.models.encoders import ModalityEncoder, Readout, SequenceEncoder, Standardise, TokenEncoder
 from mmmie.models.network import Network
 from mmmie.models.systems import find_system, read_options
-from mmmie.settings import Recipe
+from mmmie.settings import ModelSettings, Recipe
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,10 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
             )
         else:
             standardise = Standardise(torch.zeros(shape.input_dim), torch.ones(shape.input_dim))
-            reader = SequenceEncoder(standardise, shape.input_dim, settings.width, settings.dropout, shape.sequence)
+            readout = Readout(shape.input_dim) if name in settings.ridge else None
+            reader = SequenceEncoder(
+                standardise, shape.input_dim, settings.width, settings.dropout, shape.sequence, readout
+            )
         encoders[name] = ModalityEncoder(
             reader, shape.input_dim, settings.width, settings.dropout, settings.noise, settings.noise_start
         )
@@ -122,6 +126,42 @@ def fit_scalers(model: Network, sources: Mapping[str, Source]) -> None:
             assert isinstance(source, FrameSource)
             mean, deviation = _frame_moments(source.features)
         reader.standardise = Standardise(mean, deviation)
+
+
+def fit_readouts(model: Network, sources: Mapping[str, Source], labels: Floats, settings: ModelSettings) -> None:
+    """Fits the readout of the modalities in `settings.ridge`; their scalers are fitted, `sources` are those of train.
+
+    Args:
+        labels: (N,) of train; NaN where it may not be used.
+
+    Source: Hoerl and Kennard (1970), on the means of the standardised frames of each utterance.
+    """
+    for name, penalty in settings.ridge.items():
+        if name not in sources:
+            continue
+        reader = model.encoders[name].reader
+        if not isinstance(reader, SequenceEncoder):
+            raise RecipeError("model.ridge names text, whose encoder is trained. Set text.depth = 'frozen'.")
+        x_ND, rows_N = _utterance_means(reader, sources[name], np.isfinite(labels))
+        y_N = torch.from_numpy(labels[rows_N].astype(np.float64))
+        x_ND = x_ND - x_ND.mean(0)
+        gram_DD = x_ND.T @ x_ND / len(x_ND) + penalty * torch.eye(x_ND.shape[1], dtype=torch.float64)
+        weight_D = torch.linalg.solve(gram_DD, x_ND.T @ (y_N - y_N.mean()) / len(x_ND))
+        weight_D = weight_D / (x_ND @ weight_D).std().clamp(min=1e-9)
+        readout = reader.frame[0]
+        assert isinstance(readout, Readout)
+        readout.weight_D = weight_D.float()
+
+
+def _utterance_means(reader: SequenceEncoder, source: Source, wanted: Bools) -> tuple[Tensor, NDArray[np.intp]]:
+    """(N, D) float64 mean standardised frames of wanted utterances that have the modality, and (N,) their rows."""
+    rows_N = np.flatnonzero(source.present & wanted)
+    if isinstance(source, FrozenText):
+        return reader.standardise(source.means_ND[torch.from_numpy(rows_N)].float()).double(), rows_N
+    assert isinstance(source, FrameSource)
+    frames = (source.features[int(row)] for row in rows_N)
+    means = [reader.standardise(torch.from_numpy(values[mask].astype(np.float32))).mean(0) for values, mask in frames]
+    return torch.stack(means).double(), rows_N
 
 
 def _frame_moments(features: RaggedFeatures) -> tuple[Tensor, Tensor]:

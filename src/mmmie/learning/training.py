@@ -21,7 +21,7 @@ from mmmie.corpus.batching import Batch, Batcher
 from mmmie.corpus.store import Bools, Ints, TrainingParts
 from mmmie.errors import CheckpointError, NonFiniteError, TrainingError
 from mmmie.learning import parallel
-from mmmie.learning.assembly import build, contract_of, fit_scalers, modalities_of, shapes_of, sources_of
+from mmmie.learning.assembly import build, contract_of, fit_readouts, fit_scalers, modalities_of, shapes_of, sources_of
 from mmmie.learning.checkpoint import load_state, parameters_of, save_checkpoint, save_state, take_weights, weights_of
 from mmmie.learning.objective import Objective, Term
 from mmmie.learning.optimizing import learning_rate_factor, make_optimizer
@@ -136,6 +136,7 @@ class _Training:
         centre = float(np.median(labels))
         model = build(recipe, self.shapes, centre, max(1e-3, float(np.abs(labels - centre).mean())))
         fit_scalers(model, sources["train"])
+        fit_readouts(model, sources["train"], np.where(self.labelled, parts.train.labels, np.nan), recipe.model)
         seen = {video for part in parts for video in part.videos}
         self.videos = sorted(seen | set(start.training_videos if start is not None else ()))
         if start is not None:

@@ -54,6 +54,22 @@ class Standardise(nn.Module):
         return (values - self.mean_D).mul_(self.scale_D).clamp_(-10, 10)
 
 
+class Readout(nn.Module):
+    """(..., D) standardised features -> (..., 1) the one combination of them that is read, of unit deviation on train.
+
+    Fitted by ridge regression before training, and fixed: a network learns wide features of few recordings by heart.
+    """
+
+    weight_D: Tensor
+
+    def __init__(self, dim: int) -> None:
+        super().__init__()
+        self.register_buffer("weight_D", torch.zeros(dim))
+
+    def forward(self, values: Tensor) -> Tensor:
+        return (values @ self.weight_D)[..., None]
+
+
 class Noise(nn.Module):
     """The learned (or fixed) standard deviation of the representation's noise, one for each dimension."""
 
@@ -77,12 +93,23 @@ class SequenceEncoder(nn.Module):
         width: of the result.
         dropout: on the input and within.
         recurrent: False where each utterance is one vector.
+        readout: what of the features is read; None: all.
     """
 
-    def __init__(self, standardise: nn.Module, input_dim: int, width: int, dropout: float, recurrent: bool) -> None:
+    def __init__(
+        self,
+        standardise: nn.Module,
+        input_dim: int,
+        width: int,
+        dropout: float,
+        recurrent: bool,
+        readout: Readout | None = None,
+    ) -> None:
         super().__init__()
         self.standardise = standardise
-        self.frame = nn.Sequential(nn.Dropout(dropout), nn.Linear(input_dim, width), nn.GELU(), nn.Dropout(dropout))
+        first = nn.Dropout(dropout) if readout is None else readout
+        given = input_dim if readout is None else 1
+        self.frame = nn.Sequential(first, nn.Linear(given, width), nn.GELU(), nn.Dropout(dropout))
         self.recurrent = nn.GRU(width, width // 2, batch_first=True, bidirectional=True) if recurrent else None
         self.attention = nn.Linear(width, 1)
         self.width = width
