@@ -8,6 +8,7 @@ import pytest
 from mmmie.corpus.store import Corpus
 from mmmie.corpus.synthetic import SyntheticSettings, generate
 from mmmie.errors import EvidenceError
+from mmmie.experiments import information
 from mmmie.experiments.information import Information, measure_information, represent
 from mmmie.experiments.information_report import Measured, write_information
 from mmmie.learning.run import Run
@@ -76,3 +77,11 @@ def test_the_report_has_a_column_a_value_and_a_figure(made: tuple[Corpus, Run], 
     assert "R² nuisance_audio in audio" in text
     assert files[2].read_bytes()[:4] == b"\x89PNG"
     assert write_information(tmp_path / "none", {"made": {"full": []}}) == []
+
+
+def test_too_few_videos_for_a_critic_give_no_pair(made: tuple[Corpus, Run], monkeypatch: pytest.MonkeyPatch) -> None:
+    videos = len(set(made[0].training().valid.videos))
+    monkeypatch.setattr(information, "FEWEST_VIDEOS", videos)
+    assert set(measure_information(made[1]).pairs) == {"audio-vision"}
+    monkeypatch.setattr(information, "FEWEST_VIDEOS", videos + 1)
+    assert measure_information(made[1]).pairs == {}

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from mmmie.learning.run import Run
 
 INFORMATION_FILE = "information.json"
-FEWEST_ROWS = 50
+FEWEST_ROWS, FEWEST_VIDEOS = 50, 10
+"""With fewer a critic cannot be fitted, chosen and judged on different videos."""
 COMPONENTS = 16
 STRENGTHS = tuple(10.0**power for power in range(-1, 6))
 TRUTH_FILE = "truth.npz"
@@ -76,7 +77,7 @@ def measure_information(run: "Run", corpus: Corpus | None = None) -> Information
     pairs = {}
     for m, n in combinations(samples, 2):
         both = present[m] & present[n]
-        if both.sum() >= FEWEST_ROWS and len(np.unique(codes[both])) >= 4:
+        if both.sum() >= FEWEST_ROWS and len(np.unique(codes[both])) >= FEWEST_VIDEOS:
             _, groups = np.unique(codes[both], return_inverse=True)
             x_NX, y_NY = (samples[name][both].astype(np.float64) for name in (m, n))
             folds = min(5, len(np.unique(groups)) // 2)
