@@ -308,6 +308,10 @@ class Recipe(Settings):
             raise RecipeError("\n".join(_explain(cls, origin, e) for e in error.errors())) from None
 
 
+NULLABLE = ("target_nats", "weight", "gradient_share", "modalities")
+"""Keys whose null is a choice, and is written 'none' in TOML, which has no null."""
+
+
 def parse_override(text: str) -> tuple[str, Any]:
     """`model.width=64` as key and value; the value is TOML, and what is not TOML is a string.
 
@@ -326,10 +330,7 @@ def parse_override(text: str) -> tuple[str, Any]:
 def _none_for_null(value: Any) -> Any:
     if isinstance(value, dict):
         return {
-            key: None
-            if item == "none" and key in ("target_nats", "weight", "gradient_share", "modalities")
-            else _none_for_null(item)
-            for key, item in value.items()
+            key: None if item == "none" and key in NULLABLE else _none_for_null(item) for key, item in value.items()
         }
     return value
 

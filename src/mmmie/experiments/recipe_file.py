@@ -8,7 +8,7 @@ from typing import Any
 
 from mmmie.errors import RecipeError
 from mmmie.evidence.predictions import replacing
-from mmmie.settings import Recipe
+from mmmie.settings import NULLABLE, Recipe
 
 
 def write_recipe(recipe: Recipe, path: Path, comment: str, base: Path) -> None:
@@ -37,16 +37,12 @@ def write_recipe(recipe: Recipe, path: Path, comment: str, base: Path) -> None:
 def _lines(values: Mapping[str, Any], section: str = "") -> Iterator[str]:
     tables = {key: value for key, value in values.items() if isinstance(value, Mapping)}
     for key, value in values.items():
-        if key not in tables and (value is not None or key in _WRITTEN_AS_NONE):
+        if key not in tables and (value is not None or key in NULLABLE):
             yield f"{_key(key)} = {_value(value)}"
     for key, value in tables.items():
         name = f"{section}.{_key(key)}" if section else _key(key)
         yield f"\n[{name}]"
         yield from _lines(value, name)
-
-
-_WRITTEN_AS_NONE = ("target_nats", "weight", "gradient_share")
-"""The keys whose null is a choice, and is written 'none' in TOML, which has no null; any other null is the default."""
 
 
 def _key(key: str) -> str:
