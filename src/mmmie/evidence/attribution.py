@@ -154,14 +154,13 @@ def features_of_part(run: "Run", part: Part) -> tuple[dict[str, Floats], Bools]:
 
 
 def prepare(run: "Run", part: Part) -> "tuple[Network, Batcher, torch.device]":
-    import torch
-
     from mmmie.corpus.batching import Batcher
+    from mmmie.device import compute_device
     from mmmie.learning.assembly import sources_of
     from mmmie.learning.prediction import load_model
 
     model = load_model(run, part)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = compute_device()
     sources = sources_of(part, run.recipe, tuple(run.contract["modalities"]))
     return model.to(device).eval(), Batcher(part, sources, run.recipe.model.context), device
 

@@ -168,16 +168,16 @@ def measure_robustness(run: "Run", corpus: Corpus | None = None) -> Robustness:
 
 def scores_under(run: "Run", part: Part, conditions: Sequence[Condition]) -> list[Floats]:
     """(N,) scores of the rows of a part under each condition; the network and its inputs are loaded once."""
-    import torch
 
     from mmmie.corpus.batching import Batcher
+    from mmmie.device import compute_device
     from mmmie.learning.assembly import sources_of
     from mmmie.learning.prediction import load_model
     from mmmie.learning.validation import scores_of
     from mmmie.models.encoders import SequenceEncoder
 
     model = load_model(run, part)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = compute_device()
     model = model.to(device).eval()
     sources = sources_of(part, run.recipe, model.modalities)
     scales: dict[str, Floats] = {}

@@ -20,6 +20,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from mmmie.device import compute_device
 from mmmie.errors import FeatureError
 from mmmie.features.passages import Passage, mean_over_owners, padded
 from mmmie.features.text import TextEncoder, use_bfloat16
@@ -68,7 +69,7 @@ class StateStore:
         return result
 
     def _complete(self, kind: str, passages: Sequence[Passage], precision: str, progress: Progress | None) -> "_Found":
-        prefix = kind if use_bfloat16(precision, torch.device("cpu")) else f"{kind}.float32"
+        prefix = kind if use_bfloat16(precision, compute_device()) else f"{kind}.float32"
         found = _Found(self.folder, prefix)
         missing: dict[bytes, Passage] = {}
         for passage in passages:
@@ -78,7 +79,7 @@ class StateStore:
         if not missing:
             return found
         self.folder.mkdir(parents=True, exist_ok=True)
-        model = self.encoder.load()
+        model = self.encoder.load().to(compute_device())
         todo = sorted(missing.values(), key=lambda passage: len(passage.ids))
         done = 0
         for start in range(0, len(todo), PASSAGES_PER_SHARD):

@@ -12,6 +12,7 @@ from torch import Tensor
 from mmmie.corpus.batching import FrameSource, Source
 from mmmie.corpus.schema import MODALITIES
 from mmmie.corpus.store import Bools, Floats, Part, RaggedFeatures
+from mmmie.device import compute_device
 from mmmie.errors import CheckpointError, RecipeError
 from mmmie.features.text import TextEncoder, use_bfloat16
 from mmmie.features.text_sources import FrozenText, text_source
@@ -99,7 +100,7 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
                 text.width,
                 text.num_states,
                 recipe.text.top_layers if recipe.text.depth == "top" else None,
-                use_bfloat16(recipe.training.precision, torch.device("cuda" if torch.cuda.is_available() else "cpu")),
+                use_bfloat16(recipe.training.precision, compute_device()),
             )
         else:
             standardise = Standardise(torch.zeros(shape.input_dim), torch.ones(shape.input_dim))

@@ -16,6 +16,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
+from mmmie.device import compute_device
+from mmmie.errors import TrainingError
 from mmmie.models.encoders import Representation
 
 PATIENCE = timedelta(hours=12)
@@ -46,9 +48,23 @@ def join() -> Processes:
     if count == 1:
         return Processes()
     if not dist.is_initialized():
-        dist.init_process_group("nccl" if torch.cuda.is_available() else "gloo", timeout=PATIENCE)
+        device = compute_device()
+        if device.type == "cuda":
+            _take(device)
+        dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=PATIENCE)
     _group_of_gathers()
     return Processes(dist.get_rank(), dist.get_world_size())
+
+
+def _take(device: torch.device) -> None:
+    """Makes it this process' GPU: two processes on one would wait for each other for ever."""
+    gpus = torch.cuda.device_count()
+    if device.index >= gpus:
+        raise TrainingError(
+            f"torchrun started process {device.index + 1} on this machine, which has {gpus} GPUs: set "
+            f"--nproc_per_node {gpus}, or CUDA_VISIBLE_DEVICES= for the processor"
+        )
+    torch.cuda.set_device(device)
 
 
 @cache

@@ -2,10 +2,9 @@
 
 from pathlib import Path
 
-import torch
-
 from mmmie.corpus.batching import Batcher
 from mmmie.corpus.store import Floats, Part
+from mmmie.device import compute_device
 from mmmie.errors import CheckpointError
 from mmmie.learning.assembly import build, check_contract, sources_of
 from mmmie.learning.checkpoint import take_weights, weights_of
@@ -45,6 +44,6 @@ def predict(run: Run | str | Path, part: Part) -> Floats:
     """
     run = run if isinstance(run, Run) else Run.open(run)
     model = load_model(run, part)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    device = compute_device()
     sources = sources_of(part, run.recipe, tuple(run.contract["modalities"]))
     return scores_of(model.to(device), Batcher(part, sources, run.recipe.model.context), device)

@@ -19,6 +19,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from mmmie.corpus.batching import Batch, Batcher
 from mmmie.corpus.store import Bools, Ints, TrainingParts
+from mmmie.device import compute_device
 from mmmie.errors import CheckpointError, NonFiniteError, TrainingError
 from mmmie.learning import parallel
 from mmmie.learning.assembly import build, contract_of, fit_readouts, fit_scalers, modalities_of, shapes_of, sources_of
@@ -141,7 +142,7 @@ class _Training:
         self.videos = sorted(seen | set(start.training_videos if start is not None else ()))
         if start is not None:
             _begin_with(model, start, self.shapes)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        self.device = compute_device()
         self.model = model.to(self.device)
         self.train = Batcher(parts.train, sources["train"], recipe.model.context)
         self.valid = Batcher(parts.valid, sources["valid"], recipe.model.context)
