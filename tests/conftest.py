@@ -1,10 +1,14 @@
-"""What several test files share: where the real corpora are, and quiet libraries."""
+"""What several test files share: where the real corpora are, quiet libraries, and the processor even beside a GPU.
+
+On a GPU sums have no fixed order, and a run does not repeat bit for bit.
+"""
 
 import os
 from pathlib import Path
 
 import pytest
 
+os.environ.setdefault("CUDA_VISIBLE_DEVICES", "")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
 

@@ -52,6 +52,21 @@ def test_a_recipe_fills_the_same_settings(table: Path, tmp_path: Path) -> None:
     assert first.info.features == second.info.features
 
 
+@pytest.mark.parametrize("given", [".", "toy", "elsewhere"])
+def test_the_folder_is_that_of_the_files_or_the_one_around_it(given: str, table: Path, tmp_path: Path) -> None:
+    recipe = tmp_path / "toy.toml"
+    recipe.write_text(
+        'format = "csv"\nname = "toy"\nfolder = "toy"\n[columns]\nvideo = "video_id"\nindex = "utterance"\n'
+        '[features.audio]\nfile = "sound.npz"\n'
+    )
+    home = tmp_path / ("elsewhere" if given == "elsewhere" else "toy")
+    home.mkdir()
+    for file in (table, tmp_path / "sound.npz"):
+        file.rename(home / file.name)
+    assert main(["import", str(recipe), str(tmp_path / given), "--out", str(tmp_path / "a.corpus")]) == 0
+    assert Corpus.open(tmp_path / "a.corpus").info.checksums.keys() == {"utterances.csv", "sound.npz"}
+
+
 def test_the_direct_form_of_a_pickle(tmp_path: Path) -> None:
     split = {"id": ["v$_$1"], "raw_text": ["x"], "regression_labels": [1.0], "audio": np.ones((1, 2, 3))}
     (tmp_path / "file.pkl").write_bytes(pickle.dumps({"train": split}))
@@ -146,7 +161,8 @@ def test_the_recipes_read_the_real_corpora(
     real_data: Path, tmp_path: Path, name: str, sizes: dict[str, int], masked: dict[str, int]
 ) -> None:
     out = tmp_path / f"{name}.corpus"
-    assert main(["import", str(RECIPES / f"{name}.toml"), str(real_data), "--out", str(out)]) == 0
+    folder = real_data / ("mosi" if name == "mosi31" else name)
+    assert main(["import", str(RECIPES / f"{name}.toml"), str(folder), "--out", str(out)]) == 0
     corpus = Corpus.open(out)
     training = corpus.training()
     assert {split: int((corpus.splits == split).sum()) for split in sizes} == sizes

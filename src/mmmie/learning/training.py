@@ -1,7 +1,7 @@
 """`fit`: trains by a recipe on the train split, chooses the epoch on valid, and cannot receive test.
 
 Every random choice of an epoch is drawn from (seed, epoch) and of a step from (seed, step), so that a run that was
-killed goes on bit for bit from its last epoch.
+killed goes on bit for bit from its last epoch; on a GPU, whose sums have no fixed order, up to rounding.
 """
 
 import json

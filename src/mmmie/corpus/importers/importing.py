@@ -26,7 +26,7 @@ def import_corpus(settings: AnyImport, folder: str | Path, out: str | Path) -> C
 
     Args:
         settings: from `load_import` or `parse_import`.
-        folder: where the file names of the settings are looked up.
+        folder: where the file names of the settings are looked up, or which holds the folder that they name.
         out: the corpus folder to be made.
 
     Raises:
@@ -34,7 +34,9 @@ def import_corpus(settings: AnyImport, folder: str | Path, out: str | Path) -> C
             of the full set, or `out` exists or cannot be written.
     """
     read: Callable[[AnyImport, Path], Source] = import_module(f"{__package__}.{READERS[settings.format]}").read
-    source = read(settings, Path(folder))
+    inside = Path(folder) / settings.folder
+    folder = inside if inside.is_dir() else Path(folder)
+    source = read(settings, folder)
     absent = _check_sizes(source, settings)
     info = CorpusInfo(
         name=settings.name,
@@ -44,7 +46,7 @@ def import_corpus(settings: AnyImport, folder: str | Path, out: str | Path) -> C
         features={m: source.features[m] for m in MODALITIES if m in source.features},
         source=settings.source,
         licence=settings.licence,
-        checksums={_relative(path, Path(folder)): sha256(path) for path in source.files},
+        checksums={_relative(path, folder): sha256(path) for path in source.files},
     )
     found: Counter[str] = Counter()
     left_out: Counter[str] = Counter(source.left_out)

@@ -102,6 +102,8 @@ class ImportSettings(Settings):
     name: str
     source: str = ""
     licence: str = ""
+    folder: str = ""
+    """Of the files, inside the folder that is imported; where there is none of this name, it is the imported one itself."""
     label: LabelSettings = LabelSettings()
     speakers: Literal["unknown", "one_per_video"] = "unknown"
     require: tuple[Modality, ...] = ()
