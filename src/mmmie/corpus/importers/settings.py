@@ -103,7 +103,7 @@ class ImportSettings(Settings):
     source: str = ""
     licence: str = ""
     folder: str = ""
-    """Of the files, inside the folder that is imported; where there is none of this name, it is the imported one itself."""
+    """Of the files, inside the folder that is imported; where there is none of this name, they are in that itself."""
     label: LabelSettings = LabelSettings()
     speakers: Literal["unknown", "one_per_video"] = "unknown"
     require: tuple[Modality, ...] = ()
