@@ -6,6 +6,7 @@ import shutil
 import pyarrow as pa
 import pytest
 
+from mmmie.corpus.resplit import ResplitSettings, resplit
 from mmmie.corpus.store import Corpus
 from mmmie.errors import MmmieError
 from mmmie.experiments.plan import Job
@@ -221,3 +222,23 @@ def test_what_is_needed_comes_first_and_once(place):
     assert after[Job("run", "tiny", "after", 1)] == [*texts, starts[1]]
     assert after[starts[1]] == texts
     assert after[Job("run", "tiny", "full", 1)] == texts
+
+
+FOLDS = STUDY.replace('corpora = ["tiny.corpus"]', "corpora = ['a.corpus', 'b.corpus']\nfolds = true")
+
+
+def test_folds_that_share_a_test_video(place):
+    for name in ("a", "b"):
+        resplit(Corpus.open("tiny.corpus"), f"{name}.corpus", ResplitSettings(include_test=True))
+    assert "arm 'full': folds = true, but a.corpus and b.corpus both test video" in refusal(place, FOLDS)
+
+
+def test_folds_of_two_corpora(place):
+    resplit(Corpus.open("tiny.corpus"), "a.corpus", ResplitSettings(include_test=True))
+    write_corpus(place.folder / "b.corpus", VIDEOS, seed=9)
+    assert "b.corpus and a.corpus hold different utterances. Make folds of one corpus" in refusal(place, FOLDS)
+
+
+def test_one_fold_is_none(place):
+    said = refusal(place, STUDY.replace("seeds = 2", "seeds = 2\nfolds = true"))
+    assert "folds = true pools the test parts of several corpora" in said

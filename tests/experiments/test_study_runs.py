@@ -9,7 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from mmmie.corpus.resplit import ResplitSettings, resplit
+from mmmie.corpus.store import Corpus
 from mmmie.evidence.verify import verify
+from mmmie.experiments import running
+from mmmie.experiments.plan import plan_study
+from mmmie.experiments.results import collect
 from mmmie.learning.run import Run
 from studies import STUDY, Place, make_place
 from tiny_corpora import write_corpus
@@ -95,6 +100,26 @@ def test_a_study_runs_once_and_compares(place, monkeypatch):
     assert "4 done, 0 to do" in place.run(study, "--check").stdout
 
 
+def test_folds_are_compared_as_one(place, monkeypatch):
+    monkeypatch.chdir(place.folder)
+    for fold in range(3):
+        settings = ResplitSettings(folds=3, fold=fold, include_test=True)
+        resplit(Corpus.open("tiny.corpus"), f"fold-{fold}.corpus", settings)
+    corpora = ", ".join(f"'fold-{fold}.corpus'" for fold in range(3))
+    study = STUDY.replace('corpora = ["tiny.corpus"]', f"corpora = [{corpora}]\nfolds = true").replace("= 2", "= 1", 1)
+    done = place.run(place.study(study))
+    assert done.returncode == 0, done.stderr
+    pooled, *folds = collect(place.plan(study), draws=200)
+    assert pooled.title == "3 folds pooled"
+    assert pooled.comparison.num_videos == sum(VIDEOS.values()) == sum(p.comparison.num_videos for p in folds)
+    errors = [arm.summary.runs[0].mae for arm in (f.arms[1] for f in folds)]
+    assert min(errors) <= pooled.arms[1].summary.runs[0].mae <= max(errors)
+    (place.folder / "experiments" / "tiny" / "fold-2" / "no-context" / "0" / "evaluation.json").unlink()
+    lacking = collect(place.plan(study), draws=200)[0]
+    assert lacking.arms[1].missing == (0,)
+    assert lacking.comparison is None
+
+
 def test_one_that_fails_costs_no_other_and_is_tried_again(place):
     study = place.study(STUDY.replace("seeds = 2", "seeds = 1") + "[arms.wild.set]\ntraining.learning_rate = 1e30\n")
     done = place.run(study)
@@ -113,6 +138,18 @@ def test_one_that_fails_costs_no_other_and_is_tried_again(place):
     results = place.run(study, "--results")
     assert results.returncode == 0
     assert "Missing runs (arm: seeds): wild: 0." in results.stdout
+
+    files = {p.name: p.stat().st_mtime_ns for p in (place.folder / "experiments" / "tiny").iterdir()}
+    with running.only_one(plan_study(place.folder / study, place.folder / "experiments")):  # as one that trains
+        assert place.run(study).returncode == 2
+        reading = place.run(study, "--results")
+    assert reading.returncode == 0, reading.stderr
+    assert "2 of 3 runs finished; another command is at work" in reading.stdout
+    assert set(results.stdout.splitlines()[1:-1]) <= {f"  {line}" for line in reading.stdout.splitlines()}
+    assert {p.name: p.stat().st_mtime_ns for p in (place.folder / "experiments" / "tiny").iterdir()} == {
+        **files,
+        ".lock": (place.folder / "experiments" / "tiny" / ".lock").stat().st_mtime_ns,
+    }
     assert place.run(study).returncode == 1
     assert made(place.folder / "experiments" / "tiny" / "tiny" / "full") == times
 
@@ -212,3 +249,13 @@ def test_what_the_study_does_not_have(place, arguments, said):
     assert refused.returncode == 2
     assert said in refused.stderr
     assert not (place.folder / "experiments").exists()
+
+
+@pytest.mark.parametrize(
+    ("cores", "processes", "said", "threads"),
+    [(8, 2, "", 4), (8, 3, "", 2), (2, 4, "", 1), (8, 1, "2", 2), (8, 4, "8", 2), (8, 1, "0", 8), (8, 0, "many", 8)],
+)
+def test_threads_are_a_share_of_the_cores_and_no_more_than_is_allowed(cores, processes, said, threads, monkeypatch):
+    monkeypatch.setattr(running, "num_cores", lambda: cores)
+    monkeypatch.setenv("OMP_NUM_THREADS", said)
+    assert running.num_threads(processes) == threads

@@ -62,9 +62,32 @@ def check(plan: Plan) -> None:
                 _check_pairs(shelf.open(reference.path), corpus, plan.study.first)
             for path in plan.study.test_on:
                 _check_transfer(cell, corpus, shelf.open(path))
+    if plan.study.folds:
+        _check_folds(plan, shelf)
     for job in [*plan.runs(), *start_jobs(plan)]:
         with naming(job.name if job.kind == "run" else _arm_of(plan, plan.cell(job))):
             check_run(plan, job, shelf)
+
+
+def _check_folds(plan: Plan, shelf: Shelf) -> None:
+    """Parts of one corpus, no video of which is tested in two."""
+    for arm in plan.study.arms:
+        tested: dict[str, str] = {}
+        cells = [plan.cells[corpus, arm] for corpus in plan.corpora]
+        for cell in cells:
+            with naming(cell.name):
+                if shelf.open(cell.path).info.fingerprint != shelf.open(cells[0].path).info.fingerprint:
+                    raise EvidenceError(
+                        f"folds = true, but {cell.path} and {cells[0].path} hold different utterances. Make folds of "
+                        "one corpus with `mmmie resplit --folds`, or leave folds out."
+                    )
+                for video in shelf.videos(cell.path, "test"):
+                    if video in tested:
+                        raise EvidenceError(
+                            f"folds = true, but {tested[video]} and {cell.path} both test video {video}. Make folds "
+                            "with `mmmie resplit --folds`, or leave folds out."
+                        )
+                    tested[video] = cell.path
 
 
 def _check_readable(cell: Cell, shelf: Shelf) -> None:

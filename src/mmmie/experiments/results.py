@@ -10,11 +10,14 @@ from typing import Any
 from mmmie.corpus.store import Corpus
 from mmmie.evidence.compare import Comparison, Contrast, compare
 from mmmie.evidence.metrics import METRICS, show
-from mmmie.evidence.predictions import Predictions
+from mmmie.evidence.predictions import Predictions, pool
 from mmmie.evidence.summary import Summary, summarise
 from mmmie.experiments.plan import Job, Plan, corpus_name
 from mmmie.experiments.running import done_run, stored_evaluation
 from mmmie.learning.run import Run
+
+BySeed = Mapping[str, Mapping[int, Predictions]]
+"""By arm, then by seed."""
 
 
 @dataclass(frozen=True)
@@ -97,13 +100,13 @@ def collect(plan: Plan, draws: int = 10_000) -> list[Panel]:
     panels = []
     for corpus in plan.corpora:
         own = {arm: finished_runs(plan, corpus, arm) for arm in plan.study.arms}
-        panels.append(_panel(plan, corpus, None, own, draws))
+        panels.append(_panel(plan, (corpus, corpus), own, _evaluated(own), draws))
         fingerprints = {Corpus.open(plan.cells[corpus, arm].path).info.fingerprint for arm in plan.study.arms}
         for path in plan.study.test_on:
             other = Corpus.open(path)
             if other.info.fingerprint not in fingerprints:
-                panels.append(_panel(plan, corpus, other, own, draws))
-    return panels
+                panels.append(_panel(plan, (corpus, corpus_name(other.path)), own, _evaluated(own, other), draws))
+    return [_pooled(plan, draws), *panels] if plan.study.folds else panels
 
 
 def finished_runs(plan: Plan, corpus: str, arm: str) -> dict[int, Run]:
@@ -112,16 +115,36 @@ def finished_runs(plan: Plan, corpus: str, arm: str) -> dict[int, Run]:
     return {seed: run for seed, run in found.items() if run is not None}
 
 
-def _panel(plan: Plan, corpus: str, other: Corpus | None, runs: Mapping[str, Mapping[int, Run]], draws: int) -> Panel:
+def _evaluated(runs: Mapping[str, Mapping[int, Run]], other: Corpus | None = None) -> BySeed:
     predictions: dict[str, dict[int, Predictions]] = {}
     for arm, of_arm in runs.items():
         evaluated = {seed: stored_evaluation(run, other) for seed, run in of_arm.items()}
         predictions[arm] = {seed: e.predictions for seed, e in evaluated.items() if e is not None}
+    return predictions
+
+
+def _pooled(plan: Plan, draws: int) -> Panel:
+    """The test parts of all folds as one, of every seed that has all of them."""
+    runs: dict[str, dict[int, Run]] = {}
+    predictions: dict[str, dict[int, Predictions]] = {}
+    for arm in plan.study.arms:
+        folds = [finished_runs(plan, corpus, arm) for corpus in plan.corpora]
+        found = [_evaluated({arm: fold})[arm] for fold in folds]
+        whole = [seed for seed in plan.study.seeds if all(seed in fold for fold in found)]
+        predictions[arm] = dict(zip(sorted(whole), pool([fold[s] for fold in found for s in whole]), strict=True))
+        runs[arm] = {seed: folds[0][seed] for seed in whole}
+    title = f"{len(plan.corpora)} folds pooled"
+    return _panel(plan, (title, title), runs, predictions, draws)
+
+
+def _panel(
+    plan: Plan, names: tuple[str, str], runs: Mapping[str, Mapping[int, Run]], predictions: BySeed, draws: int
+) -> Panel:
+    """`names`: of what was trained on and tested on."""
     systems = _same_origin({arm: list(p.values()) for arm, p in predictions.items() if p}, plan.study.first)
     compared = None
     if plan.study.first in systems and len(systems) > 1:
         compared = compare(systems, plan.study.metric, draws)
-    tested_on = corpus if other is None else corpus_name(other.path)
     arms = [
         ArmResult(
             arm=arm,
@@ -133,7 +156,7 @@ def _panel(plan: Plan, corpus: str, other: Corpus | None, runs: Mapping[str, Map
         )
         for arm in plan.study.arms
     ]
-    return Panel(corpus, tested_on, plan.study.metric, plan.study.first, tuple(arms), compared)
+    return Panel(*names, plan.study.metric, plan.study.first, tuple(arms), compared)
 
 
 def _same_origin(systems: Mapping[str, Sequence[Predictions]], first: str) -> dict[str, list[Predictions]]:

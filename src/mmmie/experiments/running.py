@@ -24,6 +24,13 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
+def num_threads(processes: int) -> int:
+    """Of each of several processes: its share of the cores, and no more than OMP_NUM_THREADS allows."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    allowed = int(wanted) if wanted.isdecimal() and int(wanted) else num_cores()
+    return max(1, min(num_cores() // max(1, processes), allowed))
+
+
 def done_run(plan: Plan, job: Job) -> Run | None:
     """The finished run of a job; None where there is something to train."""
     folder = plan.run_folder(job)
@@ -104,7 +111,7 @@ def run_study(plan: Plan, runs: Sequence[Job], jobs: int, on_event: Callable[[Ev
         how each job ended, what the runs need included.
     """
     items, after = to_do(plan, runs)
-    threads = max(1, num_cores() // max(1, min(jobs, len(items))))
+    threads = num_threads(min(jobs, len(items)))
     return run_jobs(items, partial(make_work, plan, threads), jobs, None, on_event, after)
 
 
@@ -136,26 +143,31 @@ def to_do(plan: Plan, runs: Sequence[Job]) -> tuple[list[Job], dict[Job, list[Jo
 
 
 @contextmanager
-def only_one(plan: Plan) -> Iterator[None]:
+def only_one(plan: Plan, reading: bool = False) -> Iterator[bool]:
     """Keeps a second command off a study that is at work; the system lets go of the lock however the first one ends.
 
+    Gives whether no other is at work, which is always so unless `reading`.
+
     Raises:
-        EvidenceError: another command is at work on it.
+        EvidenceError: another command is at work on it, and this one is not for reading alone.
     """
     try:
         import fcntl
     except ImportError:  # a system without such locks
-        yield
+        yield True
         return
     plan.folder.mkdir(parents=True, exist_ok=True)
     with open(plan.folder / ".lock", "w") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise EvidenceError(
-                f"another command is at work on {plan.folder}. Wait for it, or give this one another --out."
-            ) from None
-        yield
+            if not reading:
+                raise EvidenceError(
+                    f"another command is at work on {plan.folder}. Wait for it, or give this one another --out."
+                ) from None
+            yield False
+            return
+        yield True
 
 
 def make_work(plan: Plan, threads: int) -> Work[Job]:
@@ -217,7 +229,7 @@ def _store_text(plan: Plan, job: Job, report: Report) -> None:
     from mmmie.features.text_sources import text_source
 
     cell, threads = plan.cell(job), torch.get_num_threads()
-    torch.set_num_threads(num_cores())
+    torch.set_num_threads(num_threads(1))
     for path in dict.fromkeys([cell.path, *plan.study.test_on]):
         text_source(
             Corpus.open(path).everything(),

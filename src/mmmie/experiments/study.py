@@ -77,6 +77,8 @@ class Study(Settings):
     """The arm that the others are compared with; default: the first."""
     test_on: list[str] = Field([])
     """Further corpora on whose test split every run is evaluated."""
+    folds: bool = False
+    """Whether the corpora are the folds of one: their test parts, which are disjoint, are compared as one too."""
     robustness: bool = False
     """Whether every run is scored on damaged test input too; see `evidence.robustness`."""
     information: bool = False
@@ -119,6 +121,8 @@ class Study(Settings):
             for key in flat(keys):
                 if key in MADE_BY_THE_STUDY:
                     raise ValueError(f"{where} cannot set '{key}': {MADE_BY_THE_STUDY[key]}")
+        if self.folds and len(self.corpora) < 2:
+            raise ValueError("folds = true pools the test parts of several corpora: name the folds in corpora = [...]")
         if "corpus" in self.set:
             raise ValueError("set cannot set 'corpus' for all arms: name it in corpora = [...]")
         return self
