@@ -253,7 +253,7 @@ def test_a_folder_that_holds_a_run_is_not_overwritten(tmp_path: Path, parts: Tra
 @pytest.mark.parametrize(
     ("poison", "term"),
     [
-        ("fusion.head.2.weight", "task"),
+        ("fusion.head.score.2.weight", "task"),
         ("encoders.audio.mean.0.weight", "task"),
         ("objective.maximise.critics.text-vision.weight_XY", "max text-vision"),
         ("encoders.vision.noise.raw_D", "task"),

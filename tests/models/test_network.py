@@ -186,7 +186,7 @@ def test_gradients_reach_everything_that_learns(assemble: Callable, depth: str) 
     model, batcher = assemble(depth, model={"dropout": 0.0, "context": 1})
     batch = batcher.batch(np.arange(30))
     epsilon = torch.randn(3, len(batch.rows_N), 16, generator=torch.Generator().manual_seed(0))
-    (model(batch, epsilon).score_B - batch.label_B).abs().mean().backward()
+    (model(batch, epsilon).score_B - batch.label_B).square().mean().backward()
     silent = [n for n, p in model.named_parameters() if p.requires_grad and (p.grad is None or not p.grad.any())]
     # A pooler is never read, one vector is not pooled, and a softmax does not see what is added to all of its scores.
     expected = ("pooler", "attention.bias", "key.bias", "vision.reader.attention", "text.reader.attention")

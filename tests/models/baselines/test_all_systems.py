@@ -110,6 +110,6 @@ def test_an_option_that_is_not_there_is_named_with_the_nearest() -> None:
     with pytest.raises(RecipeError, match=r"tfn has no option 'factor_dims'.*factor_dim"):
         read_options(settings("tfn", options={"factor_dims": 3}))
     with pytest.raises(RecipeError, match="It has none"):
-        read_options(settings("mmmie", options={"x": 3}))
+        read_options(settings("early", options={"x": 3}))
     with pytest.raises(RecipeError, match=r"model.options.factor_dim of tfn.*came: 'wide'"):
         read_options(settings("tfn", options={"factor_dim": "wide"}))
