@@ -1,6 +1,7 @@
 """`mmmie evaluate`, `compare` and `verify` from their arguments to what they print and return."""
 
 import json
+import re
 
 import pytest
 
@@ -68,6 +69,10 @@ def test_evaluate_pools_folds(make_corpus, make_run, capsys, tmp_path):
     assert main(["evaluate", "--pooled", *folders]) == 0
     out = capsys.readouterr().out
     assert "cv-0 + cv-1 on 2 folds of fold-0: 50 test utterances, 2 seeds" in out
+    low, high = map(float, re.search(r"95 % interval of the mean +\[([\d.]+), ([\d.]+)\]", out).groups())
+    mean = float(re.search(r"^mean +([\d.]+)", out, re.MULTILINE).group(1))
+    assert low < mean < high
+    assert "Interval: bootstrap over 10 videos and 2 seeds." in out
     assert main(["compare", "--pooled", f"a={','.join(folders)}", f"b={','.join(folders)}"]) == 0
     assert "50 test utterances of 10 videos" in capsys.readouterr().out
 

@@ -16,6 +16,7 @@ from mmmie.evidence.robustness import (
     Condition,
     Damaged,
     Robustness,
+    WordDropout,
     conditions_for,
     damaged,
     measure_robustness,
@@ -39,10 +40,11 @@ def test_every_proper_subset_and_every_level_once() -> None:
         "as it is", "only text", "only audio", "only vision", "only text+audio", "only text+vision",
         "only audio+vision",
     ]  # fmt: skip
-    assert len(set(names)) == len(names) == 7 + 3 * 8
+    assert len(set(names)) == len(names) == 7 + 3 * 8 + 3
+    assert [name for name in names if "word" in name] == [f"text word dropout {level}" for level in (0.1, 0.3, 0.5)]
     tuned = [c.name for c in conditions_for(("text", "audio"), text_is_frozen=False)]
     assert "audio noise 1" in tuned
-    assert not [name for name in tuned if name.startswith("text ")]
+    assert [name for name in tuned if name.startswith("text ")] == [name for name in names if "word" in name]
 
 
 def test_no_damage_gives_the_prediction_itself_and_a_subset_what_attribution_reads(
@@ -102,6 +104,41 @@ def test_noise_is_in_units_of_the_train_deviation(run: Run, tiny_corpus: Corpus)
     np.testing.assert_array_equal(noisy.present, text.present)
 
 
+def test_words_fall_at_their_chance_within_each_other_and_the_same_in_every_split(tiny_corpus: Corpus) -> None:
+    every = tiny_corpus.everything()
+    texts = {c: WordDropout("every", tiny_corpus, every.rows, c).texts for c in (0.0, 0.1, 0.3, 0.5, 1.0)}
+    assert [" ".join(t.split()) if t else t for t in every.texts] == texts[0.0]
+    assert set(texts[1.0]) == {None, ""}, "a text that loses all its words is missing; an empty one stays as it was"
+    counts = {chance: sum(len(t.split()) for t in of if t) for chance, of in texts.items()}
+    for chance in (0.1, 0.3, 0.5):
+        n = counts[0.0]
+        assert counts[chance] / n == pytest.approx(1 - chance, abs=4 * np.sqrt(chance * (1 - chance) / n))
+    for more, fewer in zip(texts[0.1], texts[0.3], strict=True):
+        left = iter((more or "").split())
+        assert all(word in left for word in (fewer or "").split()), "what is left is in order, and was left before"
+    assert sum(t is None for t in texts[0.5]) > sum(t is None for t in every.texts)
+    valid = tiny_corpus.training().valid
+    part = WordDropout("valid", tiny_corpus, valid.rows, 0.5)
+    assert part.texts == [texts[0.5][row] for row in valid.rows]
+    assert part.ids == valid.ids
+
+
+def test_texts_without_words_are_read_by_the_encoder_once(run: Run, tiny_corpus: Corpus) -> None:
+    part = tiny_corpus.training().valid
+    conditions = [Condition("none"), *(Condition("word dropout", ("text",), c) for c in (0.0, 0.5, 1.0))]
+    whole, none, half, every = scores_under(run, part, [*conditions])
+    np.testing.assert_array_equal(whole, none)
+    assert float(np.abs(whole - half).max()) > 1e-4
+    blank = [row for row, text in enumerate(part.texts) if text == ""]
+    far = [row for row in range(len(part)) if all(abs(row - b) > run.recipe.model.context for b in blank)]
+    assert far
+    (gone,) = scores_under(run, part, [Condition("only", ("audio", "vision"))])
+    np.testing.assert_allclose(every[far], gone[far], atol=1e-6)
+    stored = sorted((tiny_corpus.path / "text").rglob("*.safetensors"))
+    np.testing.assert_array_equal(scores_under(run, part, [conditions[2]])[0], half)
+    assert sorted((tiny_corpus.path / "text").rglob("*.safetensors")) == stored
+
+
 def test_it_is_kept_with_its_scores_and_read_back(run: Run, tiny_corpus: Corpus) -> None:
     measured = measure_robustness(run)
     assert Robustness.read(run).conditions == measured.conditions
@@ -133,6 +170,15 @@ def test_other_weights_have_no_robustness_yet(run: Run) -> None:
     file = run.path / "robustness.json"
     file.write_text(json.dumps({**json.loads(file.read_text()), "checkpoint_sha256": "0"}))
     with pytest.raises(EvidenceError, match="other weights"):
+        Robustness.read(run)
+
+
+def test_other_conditions_are_measured_again(run: Run) -> None:
+    measure_robustness(run)
+    file = run.path / "robustness.json"
+    values = json.loads(file.read_text())
+    file.write_text(json.dumps({**values, "conditions": values["conditions"][:-1], "metrics": values["metrics"][:-1]}))
+    with pytest.raises(EvidenceError, match="other conditions than are measured now"):
         Robustness.read(run)
 
 

@@ -8,7 +8,7 @@ from scipy.stats import norm
 
 from mmmie.errors import EvidenceError
 from mmmie.evidence.metrics import METRICS, measure
-from mmmie.evidence.statistics import holm, paired_bootstrap
+from mmmie.evidence.statistics import bootstrap, holm, paired_bootstrap
 
 
 def _two_systems(rng, videos=80, per_video=6, better=0.0, seeds=1):
@@ -122,6 +122,35 @@ def test_an_undefined_metric_gives_no_difference():
 def test_one_video_is_refused():
     with pytest.raises(EvidenceError, match="at least two; came: 1"):
         paired_bootstrap([0.0, 1.0], [[0.0, 1.0]], [[0.0, 1.0]], ["a", "a"])
+
+
+def test_the_interval_of_one_system_equals_a_plain_loop_over_the_same_draws():
+    labels, scores, _, codes = _two_systems(np.random.default_rng(8), videos=9, per_video=4)
+    found = bootstrap(labels, scores, codes, draws=40, seed=5)
+    picks = np.random.default_rng(5).integers(9, size=(40, 9))
+    drawn = [np.concatenate([np.flatnonzero(codes == video) for video in picked]) for picked in picks]
+    for name in METRICS:
+        values = [measure(labels[rows], scores[0][rows]).value(name) for rows in drawn]
+        assert found[name].value == pytest.approx(measure(labels, scores[0]).value(name))
+        assert (found[name].low, found[name].high) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
+
+
+def test_the_interval_of_one_system_holds_its_true_error():
+    """E|N(0, 1)| = .798 lies in 95 % intervals of about 95 % of experiments."""
+    inside = 0
+    for experiment in range(200):
+        rng = np.random.default_rng(experiment)
+        found = bootstrap(np.zeros(300), rng.normal(0, 1, (1, 300)), np.repeat(np.arange(60), 5), 400)["mae"]
+        inside += found.low <= sqrt(2 / np.pi) <= found.high
+    assert 0.89 <= inside / 200 <= 0.99  # 3 sd of Binomial(200, .95)
+
+
+def test_an_undefined_metric_has_no_interval():
+    labels, scores, _, codes = _two_systems(np.random.default_rng(9))
+    found = bootstrap(labels, np.full_like(scores, 0.1), codes, draws=100)
+    assert isnan(found["corr"].value)
+    assert isnan(found["corr"].low)
+    assert found["mae"].low < found["mae"].value < found["mae"].high
 
 
 def test_holm_by_hand():

@@ -12,7 +12,11 @@ def command(
         Path | None, typer.Option(help="Another corpus than the one trained on; only its test split is scored.")
     ] = None,
     pooled: Annotated[
-        bool, typer.Option("--pooled", help="The runs are folds of a cross-validation: join their test splits.")
+        bool,
+        typer.Option(
+            "--pooled",
+            help="The runs are folds of a cross-validation: join their test splits; with 95 % intervals by video.",
+        ),
     ] = False,
     stored: Annotated[
         bool, typer.Option("--stored", help="Show what was evaluated before, without opening the test split again.")
@@ -37,7 +41,8 @@ def command(
             continue
         print(f"{evaluation}\n", flush=True)
     if pooled:
-        print(summarise(pool([evaluation.predictions for several in systems.values() for evaluation in several])))
+        folds = [evaluation.predictions for several in systems.values() for evaluation in several]
+        print(summarise(pool(folds), intervals=True))
         return
     for several in systems.values():
         if len(several) > 1:

@@ -23,8 +23,9 @@ def command(
 ) -> int:
     """Run a study: every arm with every seed on every corpus, each run once, then tables and a forest plot.
 
-    What is finished is not touched again; the same command goes on after an interruption. Exit status: 0 all done, 1
-    some runs failed, 2 a mistake to mend.
+    What is finished is not touched again; the same command goes on after an interruption. While it is at work,
+    --results shows what is finished and writes nothing. Exit status: 0 all done, 1 some runs failed, 2 a mistake to
+    mend.
     """
     from mmmie.experiments import preflight, running
     from mmmie.experiments.plan import plan_study
@@ -38,7 +39,10 @@ def command(
         typer.echo(_overview(plan, chosen))
         return 0
     failed = tried = 0
-    with running.only_one(plan):
+    with running.only_one(plan, reading=results) as alone:
+        if not alone:
+            typer.echo(_so_far(plan))
+            return 0
         board = Board(plan, chosen, jobs_with_rows(plan, chosen), plan.folder, quiet)
         try:
             with board:
@@ -57,6 +61,22 @@ def command(
         rows = plan.folder / "status.csv"
         typer.echo(f"{failed} of {tried} runs failed; see {rows}. The same command tries them again.", err=True)
     return int(failed > 0)
+
+
+def _so_far(plan: "Plan") -> str:
+    """What is finished while another command is at work, whose files are left to it."""
+    from mmmie.evidence.table import table
+    from mmmie.experiments.results import collect
+    from mmmie.experiments.running import is_done
+    from mmmie.experiments.table import cells
+
+    runs = plan.runs()
+    done = sum(is_done(plan, run) for run in runs)
+    lines = [line for panel in collect(plan) for line in (panel.title, table(cells(panel)), *panel.sentences(), "")]
+    lines.append(
+        f"{done} of {len(runs)} runs finished; another command is at work, so no file in {plan.folder} is written"
+    )
+    return "\n".join(lines)
 
 
 def _overview(plan: "Plan", chosen: "list[Job]") -> str:

@@ -1,7 +1,8 @@
-"""How a run's scores fare when part of the test input is missing, has gaps, or is noisy.
+"""How a run's scores fare when part of the test input is missing, has gaps, lacks words, or is noisy.
 
 What is taken away is masked, as everything missing is. Noise is Gaussian, in units of each column's deviation over
-train. Every choice is drawn from a fixed seed and the row, so that all runs on one corpus meet the same damage.
+train. A text without some of its words is read by the encoder again. Every choice is drawn from a fixed seed and the
+row (words: the utterance's id), so that all runs on one corpus meet the same damage.
 """
 
 import json
@@ -30,8 +31,9 @@ if TYPE_CHECKING:
 
 ROBUSTNESS_FILE = "robustness.json"
 SCORES_FILE = "robustness.parquet"
-LEVELS = {"gaps": (0.25, 0.5, 0.75, 1.0), "noise": (0.5, 1.0, 2.0, 4.0)}
-"""Share of frames that is masked; deviations of noise."""
+WORD_DROPOUT = "word dropout"
+LEVELS = {"gaps": (0.25, 0.5, 0.75, 1.0), "noise": (0.5, 1.0, 2.0, 4.0), WORD_DROPOUT: (0.1, 0.3, 0.5)}
+"""Share of frames that is masked; deviations of noise; chance of a word to be left out."""
 SEED = 20220111
 ONE = np.ones(1, dtype=np.bool_)
 
@@ -42,7 +44,7 @@ class Condition:
 
     kind: str
     """`none`, `only` (these modalities are left), `gaps` (a share of a modality's frames is masked, the whole utterance
-    where it is a single vector), `noise`."""
+    where it is a single vector), `noise`, `word dropout`."""
     modalities: tuple[str, ...] = ()
     level: float = 0.0
 
@@ -84,17 +86,17 @@ class Robustness:
         """The stored robustness of a run's present weights.
 
         Raises:
-            EvidenceError: there is none, it is damaged, or of other weights.
+            EvidenceError: there is none, it is damaged, of other weights, or of other conditions than are measured now.
         """
         path = run.path / ROBUSTNESS_FILE
         try:
             values = json.loads(path.read_text("utf-8"))
             if values["checkpoint_sha256"] != run.contract.get("sha256"):
                 raise EvidenceError(f"{path} is of other weights than the run has now. Measure it again.")
-            return cls(
-                tuple(Condition(**{**c, "modalities": tuple(c["modalities"])}) for c in values["conditions"]),
-                tuple(Metrics.from_json(m) for m in values["metrics"]),
-            )
+            conditions = tuple(Condition(**{**c, "modalities": tuple(c["modalities"])}) for c in values["conditions"])
+            if conditions != _conditions_of(run):
+                raise EvidenceError(f"{path} has other conditions than are measured now. Measure it again.")
+            return cls(conditions, tuple(Metrics.from_json(m) for m in values["metrics"]))
         except FileNotFoundError:
             raise EvidenceError(f"no robustness at {path}. A study with `robustness = true` measures it.") from None
         except (KeyError, TypeError, ValueError) as error:
@@ -116,7 +118,7 @@ def recompute(run: "Run") -> tuple[dict[str, Any], list[dict[str, float | None]]
 
 
 def conditions_for(modalities: Sequence[str], text_is_frozen: bool = True) -> tuple[Condition, ...]:
-    """As it is, every proper subset of the modalities, gaps and noise in each one.
+    """As it is, every proper subset of the modalities, gaps and noise in each one, word dropout in text.
 
     Args:
         modalities: of the run.
@@ -126,9 +128,14 @@ def conditions_for(modalities: Sequence[str], text_is_frozen: bool = True) -> tu
     for size in range(1, len(modalities)):
         found += [Condition("only", subset) for subset in combinations(modalities, size)]
     for name in modalities:
-        if name != "text" or text_is_frozen:
-            found += [Condition(kind, (name,), level) for kind, levels in LEVELS.items() for level in levels]
+        kinds = ["gaps", "noise"] if name != "text" or text_is_frozen else []
+        kinds += [WORD_DROPOUT] if name == "text" else []
+        found += [Condition(kind, (name,), level) for kind in kinds for level in LEVELS[kind]]
     return tuple(found)
+
+
+def _conditions_of(run: "Run") -> tuple[Condition, ...]:
+    return conditions_for(tuple(run.contract["modalities"]), run.recipe.text.depth == "frozen")
 
 
 def measure_robustness(run: "Run", corpus: Corpus | None = None) -> Robustness:
@@ -143,7 +150,7 @@ def measure_robustness(run: "Run", corpus: Corpus | None = None) -> Robustness:
     """
     corpus = corpus or Corpus.open(run.corpus_path)
     test = open_test(run, corpus)
-    conditions = conditions_for(tuple(run.contract["modalities"]), run.recipe.text.depth == "frozen")
+    conditions = _conditions_of(run)
     scores_CN = scores_under(run, test, conditions)
     labels = np.asarray(test.labels, dtype=np.float64)
     label_range = (float(corpus.info.label_min), float(corpus.info.label_max))
@@ -185,15 +192,39 @@ def scores_under(run: "Run", part: Part, conditions: Sequence[Condition]) -> lis
         if isinstance(encoder.reader, SequenceEncoder):
             scale_D = np.asarray(encoder.reader.standardise.get_buffer("scale_D").cpu())
             scales[name] = np.divide(1, scale_D, out=np.zeros_like(scale_D), where=scale_D > 0)
+
+    def under(condition: Condition) -> "Mapping[str, Source]":
+        if condition.kind != WORD_DROPOUT:
+            return damaged(sources, condition, scales)
+        fewer_words = WordDropout(part.name, part.corpus, part.rows, condition.level)
+        return {**sources, **sources_of(fewer_words, run.recipe, condition.modalities)}
+
     return [
-        scores_of(
-            model,
-            Batcher(part, damaged(sources, condition, scales), run.recipe.model.context),
-            device,
-            BATCH_UTTERANCES,
-        )
+        scores_of(model, Batcher(part, under(condition), run.recipe.model.context), device, BATCH_UTTERANCES)
         for condition in conditions
     ]
+
+
+@dataclass(frozen=True)
+class WordDropout(Part):
+    """A part whose texts lack words; what a frozen encoder makes of them is stored beside the corpus, as of any text.
+
+    A word that is left out at one chance is left out at every higher one. A text that loses all its words is missing.
+    """
+
+    chance: float = 0.0
+
+    @cached_property
+    def texts(self) -> list[str | None]:
+        return [self._fewer(text, id_) for text, id_ in zip(super().texts, self.ids, strict=True)]
+
+    def _fewer(self, text: str | None, id_: str) -> str | None:
+        words = (text or "").split()
+        if not words:
+            return text
+        seed = int.from_bytes(sha256(id_.encode()).digest()[:8], "big")
+        kept = np.random.default_rng([SEED, seed]).random(len(words)) >= self.chance
+        return " ".join(word for word, stays in zip(words, kept, strict=True) if stays) or None
 
 
 def damaged(

@@ -33,6 +33,15 @@ class Difference:
     """The smallest true difference that this comparison would call different at 5 % four times in five."""
 
 
+@dataclass(frozen=True)
+class Interval:
+    """A mean and its 95 % percentile interval."""
+
+    value: float
+    low: float
+    high: float
+
+
 def paired_bootstrap(
     labels: ArrayLike,
     first_RN: ArrayLike,
@@ -72,21 +81,25 @@ def paired_bootstrap(
         B. Efron, R. Tibshirani, An Introduction to the Bootstrap (1993), ch. 13 (percentile interval); A. C. Davison,
         D. V. Hinkley, Bootstrap Methods and their Application (1997), 3.8 (resampling groups, and the scaling).
     """
-    names, codes = np.unique(np.asarray(videos), return_inverse=True)
-    if len(names) < 2:
-        raise EvidenceError(f"a bootstrap over videos needs at least two; came: {len(names)}")
-    systems = [_sums_by_video(labels, scores, codes, len(names)) for scores in (first_RN, second_RN)]
-    observed = _seed_means([metrics_of_sums(sums.sum(axis=1)) for sums in systems])
-    rng = np.random.default_rng(seed)
-    drawn: dict[str, list[Floats]] = {name: [] for name in METRICS}
-    for start in range(0, draws, CHUNK):
-        weights_BV = _draw_counts(rng, min(CHUNK, draws - start), len(names))
-        values = [metrics_of_sums(np.einsum("bv,rvk->rbk", weights_BV, sums, optimize=True)) for sums in systems]
-        chosen = [rng.integers(len(sums), size=(len(sums), len(weights_BV))) for sums in systems]
-        for name in METRICS:
-            one, two = (_draw_seeds(v[name], c) for v, c in zip(values, chosen, strict=True))
-            drawn[name].append(two - one)
-    return {name: _difference(observed[name], np.concatenate(drawn[name])) for name in METRICS}
+    (first, one), (second, two) = _draw(labels, (first_RN, second_RN), videos, draws, seed)
+    return {name: _difference(second[name] - first[name], two[name] - one[name]) for name in METRICS}
+
+
+def bootstrap(
+    labels: ArrayLike, scores_RN: ArrayLike, videos: ArrayLike, draws: int = 10_000, seed: int = 0
+) -> dict[str, Interval]:
+    """Every metric of one system, averaged over its seeds, with the interval of `paired_bootstrap`.
+
+    For the difference of two systems the paired one is narrower: intervals of each that overlap decide nothing.
+
+    Args, Raises: as `paired_bootstrap`.
+
+    Returns:
+        by metric; all NaN where the metric is undefined on the items themselves.
+    """
+    ((observed, drawn),) = _draw(labels, (scores_RN,), videos, draws, seed)
+    differences = {name: _difference(observed[name], drawn[name]) for name in METRICS}
+    return {name: Interval(d.value, d.low, d.high) for name, d in differences.items()}
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -100,6 +113,30 @@ def holm(p_values: Sequence[float]) -> list[float]:
         highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[i]))
         adjusted[i] = highest
     return adjusted
+
+
+def _draw(
+    labels: ArrayLike, systems: Sequence[ArrayLike], videos: ArrayLike, draws: int, seed: int
+) -> list[tuple[dict[str, float], dict[str, Floats]]]:
+    """For each system its metrics on all items, and (draws,) on drawn videos and seeds; videos are the same for all."""
+    names, codes = np.unique(np.asarray(videos), return_inverse=True)
+    if len(names) < 2:
+        raise EvidenceError(f"a bootstrap over videos needs at least two; came: {len(names)}")
+    of_videos = [_sums_by_video(labels, scores_RN, codes, len(names)) for scores_RN in systems]
+    rng = np.random.default_rng(seed)
+    drawn: list[dict[str, list[Floats]]] = [{name: [] for name in METRICS} for _ in systems]
+    for start in range(0, draws, CHUNK):
+        weights_BV = _draw_counts(rng, min(CHUNK, draws - start), len(names))
+        for sums_RVK, kept in zip(of_videos, drawn, strict=True):
+            values = metrics_of_sums(np.einsum("bv,rvk->rbk", weights_BV, sums_RVK, optimize=True))
+            chosen_RB = rng.integers(len(sums_RVK), size=(len(sums_RVK), len(weights_BV)))
+            for name in METRICS:
+                kept[name].append(_draw_seeds(values[name], chosen_RB))
+    observed = [metrics_of_sums(sums_RVK.sum(axis=1)) for sums_RVK in of_videos]
+    return [
+        ({name: float(o[name].mean()) for name in METRICS}, {name: np.concatenate(kept[name]) for name in METRICS})
+        for o, kept in zip(observed, drawn, strict=True)
+    ]
 
 
 def _sums_by_video(labels: ArrayLike, scores_RN: ArrayLike, codes: NDArray[Any], num_videos: int) -> Floats:
@@ -126,11 +163,6 @@ def _draw_seeds(values_RB: Floats, chosen_RB: NDArray[np.int64]) -> Floats:
         return np.asarray(mean_B)
     deviations_RB = (values_RB - mean_B) * sqrt(R / (R - 1))
     return np.asarray(mean_B + np.take_along_axis(deviations_RB, chosen_RB, axis=0).mean(axis=0))
-
-
-def _seed_means(systems: Sequence[dict[str, Floats]]) -> dict[str, float]:
-    first, second = systems
-    return {name: float(second[name].mean() - first[name].mean()) for name in METRICS}
 
 
 def _difference(observed: float, drawn: Floats) -> Difference:

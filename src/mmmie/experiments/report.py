@@ -4,8 +4,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TypeVar
 
+from mmmie.corpus.store import Corpus
 from mmmie.errors import EvidenceError
 from mmmie.evidence.calibration import Calibration
+from mmmie.evidence.predictions import Predictions
 from mmmie.evidence.robustness import stored_scores
 from mmmie.experiments.forest import draw_forest
 from mmmie.experiments.information_report import Measured, write_information
@@ -15,7 +17,7 @@ from mmmie.experiments.robustness_report import Damage, write_robustness
 from mmmie.experiments.running import stored_evaluation, stored_information, stored_robustness
 from mmmie.experiments.status import Row
 from mmmie.experiments.table import write_tables
-from mmmie.experiments.worth import ArmWorth, measure_worth
+from mmmie.experiments.worth import ArmWorth, ResplitCoverage, coverage_over_resplits, measure_worth
 from mmmie.experiments.worth_report import write_worth
 from mmmie.learning.run import Run
 
@@ -40,20 +42,37 @@ def write_results(plan: Plan, rows: Sequence[Row]) -> tuple[list[Panel], list[Pa
     return panels, [
         *write_tables(plan, panels, rows),
         *draw_forest(plan, panels),
-        *write_worth(plan.folder, {corpus: _worth(arms) for corpus, arms in runs.items()}),
+        *write_worth(plan.folder, {corpus: _worth(arms) for corpus, arms in runs.items()}, _over_resplits(plan, runs)),
         *(write_robustness(plan.folder, _by_run(runs, _damage), plan.study.first) if plan.study.robustness else ()),
         *(write_information(plan.folder, _by_run(runs, _measured)) if plan.study.information else ()),
     ]
 
 
 def _worth(arms: Mapping[str, Sequence[Run]]) -> dict[str, ArmWorth]:
+    measured = {arm: measure_worth(_predictions(runs)) for arm, runs in arms.items()}
+    return {arm: worth for arm, worth in measured.items() if worth is not None}
+
+
+def _over_resplits(
+    plan: Plan, runs: Mapping[str, Mapping[str, Sequence[Run]]]
+) -> dict[str, dict[str, ResplitCoverage]]:
+    """Coverage over corpora that hold the same utterances, as resplits of one do."""
+    alike: dict[str, list[str]] = {}
+    for corpus in plan.corpora:
+        content = Corpus.open(plan.cells[corpus, plan.study.first].path).info.fingerprint
+        alike.setdefault(content, []).append(corpus)
     found = {}
-    for arm, runs in arms.items():
-        evaluations = [evaluation for run in runs if (evaluation := stored_evaluation(run)) is not None]
-        worth = measure_worth([evaluation.predictions for evaluation in evaluations])
-        if worth is not None:
-            found[arm] = worth
-    return found
+    for corpora in alike.values():
+        arms = {
+            arm: coverage_over_resplits([_predictions(runs[corpus][arm]) for corpus in corpora])
+            for arm in plan.study.arms
+        }
+        found[f"{len(corpora)} splits, from {corpora[0]} on"] = {arm: c for arm, c in arms.items() if c is not None}
+    return {title: arms for title, arms in found.items() if arms}
+
+
+def _predictions(runs: Sequence[Run]) -> list[Predictions]:
+    return [evaluation.predictions for run in runs if (evaluation := stored_evaluation(run)) is not None]
 
 
 def _by_run(

@@ -6,14 +6,19 @@ from statistics import fmean
 
 from mmmie.evidence.canvas import canvas, save
 from mmmie.evidence.figures import TRAIN, TRUTH, VALID
-from mmmie.evidence.robustness import LEVELS, Robustness
+from mmmie.evidence.robustness import LEVELS, WORD_DROPOUT, Robustness
 
 STEEPEST = 1
 """Beside the reference so many arms with the best and the worst area are named."""
+STRENGTHS = {
+    "gaps": "share of frames masked",
+    "noise": "noise, in deviations",
+    WORD_DROPOUT: "chance of a word to be left out",
+}
 
 
 def draw_robustness(panels: Mapping[str, Mapping[str, Sequence[Robustness]]], reference: str, path: Path) -> bool:
-    """Draws MAE over gaps and noise in each modality, a pair of axes for each; whether there was anything to draw.
+    """Draws MAE over each kind of damage to each modality, axes for each; whether there was anything to draw.
 
     Args:
         panels: by corpus, by arm, its runs.
@@ -23,15 +28,14 @@ def draw_robustness(panels: Mapping[str, Mapping[str, Sequence[Robustness]]], re
     drawn = [
         (title, modality, kind, arms)
         for title, arms in panels.items()
-        for modality in dict.fromkeys(
-            c.modalities[0] for runs in arms.values() for r in runs for c in r.conditions if c.kind in LEVELS
+        for modality, kind in dict.fromkeys(
+            (c.modalities[0], c.kind) for runs in arms.values() for r in runs for c in r.conditions if c.kind in LEVELS
         )
-        for kind in LEVELS
     ]
     if not drawn:
         return False
-    figure, axes = canvas(len(drawn) // 2, 2, f"MAE on damaged input; {reference} against the other arms")
-    for ax, (title, modality, kind, arms) in zip(axes, drawn, strict=True):
+    figure, axes = canvas((len(drawn) + 1) // 2, 2, f"MAE on damaged input; {reference} against the other arms")
+    for ax, (title, modality, kind, arms) in zip(axes, drawn, strict=False):
         curves = {arm: _curve(runs, kind, modality) for arm, runs in arms.items() if runs}
         curves = {arm: curve for arm, curve in curves.items() if len(curve) > 1}
         by_area = sorted(curves, key=lambda arm: fmean(value for _, value in curves[arm]))
@@ -48,7 +52,7 @@ def draw_robustness(panels: Mapping[str, Mapping[str, Sequence[Robustness]]], re
             if arm in named:
                 ax.annotate(arm, curve[-1], (3, 0), textcoords="offset points", fontsize=7, va="center", color=colour)
         ax.set_title(f"{title}: {modality}", fontsize=9)
-        ax.set_xlabel("share of frames masked" if kind == "gaps" else "noise, in deviations", fontsize=8)
+        ax.set_xlabel(STRENGTHS[kind], fontsize=8)
         ax.set_ylabel("MAE", fontsize=8)
         ax.margins(x=0.12)
     save(figure, path)

@@ -10,21 +10,13 @@ from numpy.typing import NDArray
 from mmmie.evidence.conformal import Levels, conformal_quantile
 from mmmie.evidence.predictions import Predictions
 from mmmie.evidence.reliability import Reliability, measure_reliability
+from mmmie.evidence.statistics import Interval
 
 Floats = NDArray[np.float64]
 
 RESPLITS = 20
 SCORE_BINS = 5
 DRAWS = 2_000
-
-
-@dataclass(frozen=True)
-class Interval:
-    """A mean and its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -55,6 +47,48 @@ class ArmWorth:
     def holds(self) -> bool:
         """Whether the coverage is within one standard error of what is stated."""
         return abs(self.coverage - Levels().coverage) <= self.coverage_error
+
+
+@dataclass(frozen=True)
+class ResplitCoverage:
+    """Of the stated intervals of one arm, counted on the test parts of several splits of the same utterances."""
+
+    splits: int
+    coverage: float
+    """Mean over splits."""
+    sd: float
+    """Between splits."""
+    error: float
+    """As `ArmWorth.coverage_error`, and for the same reason: the splits share videos."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether the coverage is within one standard error of what is stated."""
+        return abs(self.coverage - Levels().coverage) <= self.error
+
+
+def coverage_over_resplits(splits: Sequence[Sequence[Predictions]]) -> ResplitCoverage | None:
+    """Measures it over the runs of one arm, by split; None where fewer than two splits have intervals."""
+    shares: list[float] = []
+    by_video: dict[str, list[float]] = {}
+    for runs in splits:
+        tests = [test for run in runs if len(test := run.part("test")) and test.worth is not None]
+        if not tests:
+            continue
+        inside_N = np.mean([_inside(test) for test in tests], axis=0)
+        shares.append(float(inside_N.mean()))
+        for video in np.unique(tests[0].videos):
+            by_video.setdefault(str(video), []).append(float(inside_N[tests[0].videos == video].mean()))
+    if len(shares) < 2:
+        return None
+    of_videos = [np.mean(found) for found in by_video.values()]
+    error = float(np.std(of_videos, ddof=1) / np.sqrt(len(of_videos))) if len(of_videos) > 1 else nan
+    return ResplitCoverage(len(shares), float(np.mean(shares)), float(np.std(shares, ddof=1)), error)
+
+
+def _inside(test: Predictions) -> Floats:
+    assert test.worth is not None
+    return ((test.worth.lower <= test.labels) & (test.labels <= test.worth.upper)).astype(np.float64)
 
 
 def measure_worth(runs: Sequence[Predictions]) -> ArmWorth | None:

@@ -6,15 +6,43 @@ from pathlib import Path
 from typing import Any
 
 from mmmie.experiments.files import as_csv, as_markdown, write_all
-from mmmie.experiments.worth import SCORE_BINS, ArmWorth
+from mmmie.experiments.worth import SCORE_BINS, ArmWorth, ResplitCoverage
 
 
-def write_worth(folder: Path, panels: Mapping[str, Mapping[str, ArmWorth]]) -> list[Path]:
-    """Writes `worth.md` and `worth.csv`; nothing where no arm has intervals."""
+def write_worth(
+    folder: Path,
+    panels: Mapping[str, Mapping[str, ArmWorth]],
+    resplits: Mapping[str, Mapping[str, ResplitCoverage]] | None = None,
+) -> list[Path]:
+    """Writes `worth.md` and `worth.csv`; nothing where no arm has intervals.
+
+    Args:
+        folder: of the study.
+        panels: by corpus, by arm.
+        resplits: by what corpora of the same utterances are called together, by arm.
+    """
     if not any(panels.values()):
         return []
     lines = ["# What the predictions are worth", ""]
     records: list[dict[str, Any]] = []
+    for title, several in (resplits or {}).items():
+        header = ["arm", "splits", "coverage at 90 %", "sd", "standard error", "holds"]
+        lines += [f"## {title}", "", *as_markdown([header, *(_over(arm, found) for arm, found in several.items())]), ""]
+        lines += [
+            "Of the intervals fitted on valid, on the test part of each split: mean and sd over the splits, standard "
+            "error of the mean over the videos, which the splits share.",
+            "",
+        ]
+        records += [
+            {
+                "panel": title,
+                "arm": arm,
+                "test_coverage": found.coverage,
+                "test_coverage_sd": found.sd,
+                "test_coverage_error": found.error,
+            }
+            for arm, found in several.items()
+        ]
     for title, arms in panels.items():
         names = list(dict.fromkeys(name for worth in arms.values() for name in worth.contributions))
         header = ["arm", "coverage at 90 %", "holds", "width", *(f"bin {b + 1}" for b in range(SCORE_BINS))]
@@ -30,6 +58,11 @@ def write_worth(folder: Path, panels: Mapping[str, Mapping[str, ArmWorth]]) -> l
         "",
     ]
     return write_all(folder, {"worth.md": "\n".join(lines), "worth.csv": as_csv(records)})
+
+
+def _over(arm: str, found: ResplitCoverage) -> list[str]:
+    shown = [f"{value:.3f}" for value in (found.coverage, found.sd, found.error)]
+    return [arm, str(found.splits), *shown, "yes" if found.holds else "no"]
 
 
 def _worth_cells(worth: ArmWorth, names: Sequence[str]) -> list[str]:
