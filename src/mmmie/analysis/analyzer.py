@@ -25,6 +25,7 @@ from mmmie.analysis.seeing import FaceFound, Looked, face_info, look, speakers_f
 from mmmie.analysis.stages import Report, StageFailed, StageLog, StageStore, failed_result, key_of
 from mmmie.errors import CheckpointError
 from mmmie.evidence.card import make_card
+from mmmie.evidence.coverage import Coverage
 from mmmie.learning.run import Run
 from mmmie.settings import AnalysisSettings, Modality
 
@@ -136,7 +137,8 @@ class _FileAnalysis:
             face_seen=face.seen or [None] * (len(heard.utterances) if heard else 0),
             notes=(*voice.notes, *face.notes),
         )
-        return assemble(found, self.log.records, self._model(), self.settings, _versions(), self.item.result)
+        coverage = Coverage.read(self.run)
+        return assemble(found, self.log.records, self._model(), self.settings, _versions(), self.item.result, coverage)
 
     def _verdicts(self, opened: Opened, heard: Heard, voice: VoiceFound, face: FaceFound) -> Verdicts | None:
         wants, reads = self.settings.modalities, self.run.contract["modalities"]

@@ -11,6 +11,7 @@ from mmmie.analysis import result as r
 from mmmie.analysis.hearing import Heard, Opened
 from mmmie.analysis.predicting import ModalityVerdict, Verdict, Verdicts
 from mmmie.analysis.stages import STAGES
+from mmmie.evidence.coverage import SHOWN_AS, Coverage
 from mmmie.media.transcript_formats import EVERYBODY
 from mmmie.media.utterances import Spoken
 from mmmie.settings import MODALITIES, AnalysisSettings, Modality
@@ -50,8 +51,9 @@ def assemble(
     settings: AnalysisSettings,
     versions: Mapping[str, str],
     result_folder: Path,
+    coverage: Coverage | None = None,
 ) -> r.Result:
-    """The result of a file that could at least be opened."""
+    """The result of a file that could at least be opened; `coverage` is what was measured of the checkpoint."""
     failed = any(stage.status == "failed" for stage in stages)
     ids = speaker_ids([s.speaker for s in found.heard.utterances]) if found.heard else {}
     utterances = _utterances(found, model, ids)
@@ -68,11 +70,25 @@ def assemble(
         versions=dict(versions),
         language=found.heard.transcript.language if found.heard else None,
         notes=tuple(notes),
+        limits=limits_of(utterances, coverage),
         voice_measures=found.voice.named,
         face_measures=found.face.named,
         speakers=_speakers(utterances, found.face_seen, _shown_names(ids, settings.names)),
         utterances=utterances,
     )
+
+
+def limits_of(utterances: Sequence[r.Utterance], coverage: Coverage | None) -> tuple[str, ...]:
+    """A sentence where verdicts rest only on modalities whose intervals do not hold on new recordings."""
+    failing = coverage.failing() if coverage else {}
+    judged = [u for u in utterances if u.sentiment is not None]
+    read = [{m for m, reading in u.modalities.items() if reading.status == "ok"} for u in judged]
+    resting = [modalities for modalities in read if modalities and modalities <= failing.keys()]
+    if not coverage or not resting:
+        return ()
+    on = [m for m in MODALITIES if any(m in modalities for modalities in resting)]
+    named = " or ".join(SHOWN_AS[m] for m in on)
+    return (f"{len(resting)} of {len(judged)} verdicts rest on {named} alone: {coverage.limit(on)}.",)
 
 
 def _media(opened: Opened, result_folder: Path) -> r.Media:

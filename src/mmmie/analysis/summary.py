@@ -10,7 +10,7 @@ SHOWN_AS: dict[Modality, str] = {"text": "text", "audio": "voice", "vision": "fa
 
 
 def summarise(result: Result, folder: Path | None = None) -> str:
-    """Lines `media`, `speech`, `face`, `verdict`, `weak`, `notes`, `failed` and `out`; those without content left out.
+    """Lines `media`, `speech`, `face`, `verdict`, `limit`, `weak`, `notes`, `failed`, `out`; without the empty ones.
 
     Args:
         result: any, also of a file that failed.
@@ -22,6 +22,7 @@ def summarise(result: Result, folder: Path | None = None) -> str:
         ("speech", _speech(result)),
         ("face", ", ".join(_face(s) for s in result.speakers if s.face_share is not None)),
         *(("verdict", line) for line in _verdicts(result)),
+        *(("limit", line) for line in result.limits),
         ("weak", _weak(result.utterances)),
         ("notes", f"{num_notes}, in result.json" if num_notes else ""),
         *(("failed", f"{s.stage}: {s.cause} {s.repair}") for s in result.stages if s.status == "failed"),

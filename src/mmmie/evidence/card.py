@@ -11,6 +11,7 @@ from mmmie.corpus.schema import SPLITS
 from mmmie.corpus.store import Corpus
 from mmmie.errors import CorpusError
 from mmmie.evidence.calibration import CALIBRATION_FILE, Calibration
+from mmmie.evidence.coverage import SHOWN_AS, Coverage
 from mmmie.evidence.evaluation import EVALUATION_FILE, Evaluation
 from mmmie.evidence.metrics import CONVENTIONS, METRICS, show
 
@@ -48,11 +49,12 @@ def make_card(run: "Run") -> Card:
 
     Raises:
         CheckpointError: the run has no checkpoint.
-        EvidenceError: its evaluation or calibration is damaged.
+        EvidenceError: its evaluation, calibration or measured coverage is damaged.
     """
     contract, recipe = run.contract, run.recipe
     evaluated = (run.path / EVALUATION_FILE).exists()
     calibrated = (run.path / CALIBRATION_FILE).exists()
+    coverage = Coverage.read(run)
     data = _data(run)
     licence = data.pop("licence")
     values = {
@@ -82,8 +84,9 @@ def make_card(run: "Run") -> Card:
         "checkpoint_sha256": contract.get("sha256"),
         "results": _results(Evaluation.read(run.path)) if evaluated else None,
         "calibration": _calibration(Calibration.read(run.path)) if calibrated else None,
+        "coverage": coverage.model_dump(mode="json") if coverage else None,
         "use": USE,
-        "limits": list(LIMITS),
+        "limits": [*LIMITS, *_limits(coverage)],
     }
     return Card(values)
 
@@ -148,6 +151,14 @@ def _calibration(calibration: Calibration) -> dict[str, Any]:
     }
 
 
+def _limits(coverage: Coverage | None) -> list[str]:
+    failing = coverage.failing() if coverage else {}
+    if not coverage or not failing:
+        return []
+    named = " or ".join(SHOWN_AS[modality] for modality in failing)
+    return [f"Intervals of {named} alone do not hold on new kinds of recordings: {coverage.limit(failing)}."]
+
+
 def _markdown(card: Mapping[str, Any]) -> str:
     licence = card["licence"] or "unknown: the corpus is not there to say"
     terms = "Research only, non-commercial. " if card["research_only"] else ""
@@ -172,7 +183,8 @@ def _markdown(card: Mapping[str, Any]) -> str:
                 for name, shape in card["modalities"].items()
             ],
         ),
-        f"Text encoder: {card['text_encoder'] or 'none'}.",
+        f"Text encoder: {card['text_encoder'] or 'none'}. `mmmie licenses` names source and licence of every network "
+        "in use.",
         "## Training",
         _table(["setting", "value"], [[name, _plain(value)] for name, value in card["settings"].items()]),
         f"sha256 of the weights: `{card['checkpoint_sha256']}`.",
@@ -180,6 +192,7 @@ def _markdown(card: Mapping[str, Any]) -> str:
         *_results_shown(card["results"]),
         "## What a prediction is worth",
         *_worth_shown(card["calibration"], card["results"]),
+        *_coverage_shown(card["coverage"]),
         "## Intended use",
         card["use"],
         "## Limits",
@@ -226,6 +239,26 @@ def _worth_shown(calibration: Mapping[str, Any] | None, results: Mapping[str, An
             f"{measured['mean_width']:.2f}; on {measured['abstained']:.0%} of the utterances no sign was given."
         )
     return lines
+
+
+def _coverage_shown(coverage: Mapping[str, Any] | None) -> list[str]:
+    if coverage is None:
+        return []
+    rows = [
+        [
+            row["modality"],
+            row["trained_on"],
+            row["read_on"],
+            row["utterances"] or "",
+            f"{row['coverage']:.0%}",
+            "yes" if row["new"] else "no",
+        ]
+        for row in coverage["rows"]
+    ]
+    return [
+        f"Measured of intervals stated at {coverage['stated']:.0%} ({coverage['source']}):",
+        _table(["read", "trained on", "read on", "utterances", "coverage", "set unseen in training"], rows),
+    ]
 
 
 def _table(header: list[str], rows: list[list[Any]]) -> str:

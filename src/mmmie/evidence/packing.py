@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from mmmie.errors import CheckpointError
 from mmmie.evidence.calibration import CALIBRATION_FILE, FAMILIAR_FILE, calibrate
 from mmmie.evidence.card import make_card
+from mmmie.evidence.coverage import COVERAGE_FILE, Coverage
 
 if TYPE_CHECKING:
     from mmmie.learning.run import Run
@@ -26,7 +27,7 @@ def pack(run: "Run", out: str | Path) -> Path:
 
     Raises:
         CheckpointError: the run has no checkpoint, or `out` exists or cannot be written.
-        EvidenceError, CorpusError: it is not calibrated, and cannot be.
+        EvidenceError, CorpusError: it is not calibrated, and cannot be; its measured coverage is damaged.
     """
     out = Path(out)
     if out.exists():
@@ -39,7 +40,7 @@ def pack(run: "Run", out: str | Path) -> Path:
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:
         (temporary / "checkpoint").mkdir()
-        for name in KEPT:
+        for name in (*KEPT, *((COVERAGE_FILE,) if Coverage.read(run) else ())):
             shutil.copyfile(run.path / name, temporary / name)
         (temporary / "checkpoint" / "contract.json").write_text(json.dumps(contract, indent=2) + "\n", "utf-8")
         (temporary / CARD_FILE).write_text(str(card), "utf-8")

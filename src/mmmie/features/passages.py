@@ -83,9 +83,9 @@ def token_groups(passages: Sequence[Passage], pad_id: int) -> tuple[TokenGroup, 
     return tuple(padded([passages[i] for i in members], pad_id) for members in groups_of_similar_length(lengths))
 
 
-def padded(passages: Sequence[Passage], pad_id: int) -> TokenGroup:
-    """Passages as one group, padded at the end."""
-    longest = max(len(passage.ids) for passage in passages)
+def padded(passages: Sequence[Passage], pad_id: int, longest: int = 0) -> TokenGroup:
+    """Passages as one group, padded at the end to the longest of them, or to `longest` tokens where that is more."""
+    longest = max(longest, *(len(passage.ids) for passage in passages))
     ids = np.full((len(passages), longest), pad_id, dtype=np.int64)
     owners = np.full((len(passages), longest), -1, dtype=np.int64)
     mask = np.zeros((len(passages), longest), dtype=np.bool_)

@@ -12,6 +12,8 @@ import hashlib
 import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
+from math import ceil
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +28,9 @@ from mmmie.features.passages import Passage, mean_over_owners, padded
 from mmmie.features.text import TextEncoder, use_bfloat16
 
 TOKENS_PER_BATCH = 4096
+"""Padded together: in bfloat16 the length to which a passage is padded moves the last bits of its states."""
+TOKENS_AT_ONCE = 1024
+"""Of a batch, through the encoder together: all layers of more would stay in memory beside each other."""
 PASSAGES_PER_SHARD = 4096
 
 Progress = Callable[[int, int], None]
@@ -100,33 +105,43 @@ class StateStore:
         report: Callable[[int], None],
         done: int,
     ) -> dict[str, Tensor]:
-        means: list[Tensor] = []
+        num_rows = sum(len(passage.rows) for passage in passages) if kind == "means" else 0
+        means = torch.empty(num_rows, self.encoder.num_states * self.encoder.width, dtype=torch.float16)
         states: list[Tensor] = []
         keys: list[bytes] = []
-        for batch in _token_batches(passages):
-            layers = hidden_layers(model, batch, self.encoder, precision)
-            if kind == "means":
-                keys += [key for passage in batch for key in passage.keys()]
-                means.append(_row_means(layers, batch).to(torch.float16))
-            else:
-                keys += [passage.keys()[0] for passage in batch]
-                layer = layers[int(kind.removeprefix("layer"))]
-                states += [layer[i, : len(passage.ids)].to(torch.bfloat16) for i, passage in enumerate(batch)]
-            done += len(batch)
-            report(done)
+        with _autocast(model, precision):  # around all slices, so that weights are cast once
+            for batch in _token_batches(passages):
+                longest = len(batch[-1].ids)
+                for some in _at_once(batch, longest):
+                    layers = hidden_layers(model, some, self.encoder, precision, longest)
+                    if kind == "means":
+                        rows = _row_means(layers, some)
+                        means[len(keys) : len(keys) + len(rows)] = rows
+                        keys += [key for passage in some for key in passage.keys()]
+                    else:
+                        keys += [passage.keys()[0] for passage in some]
+                        layer = layers[int(kind.removeprefix("layer"))]
+                        states += [layer[i, : len(passage.ids)].to(torch.bfloat16) for i, passage in enumerate(some)]
+                done += len(batch)
+                report(done)
         shard = {"keys": torch.frombuffer(bytearray(b"".join(keys)), dtype=torch.uint8).reshape(-1, 16)}
         if kind == "means":
-            return {**shard, "means": torch.cat(means)}
+            return {**shard, "means": means}
         starts = torch.tensor(np.cumsum([0] + [len(s) for s in states]))
         return {**shard, "states": torch.cat(states), "starts": starts}
 
 
 @torch.no_grad()
-def hidden_layers(model: nn.Module, passages: Sequence[Passage], encoder: TextEncoder, precision: str) -> list[Tensor]:
-    """Every hidden layer of some passages, (G, T, width) each, embeddings first; without gradients or dropout."""
-    group = padded(passages, encoder.tokenizer.pad_token_id or 0)
+def hidden_layers(
+    model: nn.Module, passages: Sequence[Passage], encoder: TextEncoder, precision: str, longest: int = 0
+) -> list[Tensor]:
+    """Every hidden layer of some passages, (G, T, width) each, embeddings first; without gradients or dropout.
+
+    T is `longest`, or the tokens of the longest passage where that is more.
+    """
+    group = padded(passages, encoder.tokenizer.pad_token_id or 0, longest)
     device = next(model.parameters()).device
-    with torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device)):
+    with _autocast(model, precision):
         output = model.eval()(
             input_ids=group.inputs_GT.to(device),
             attention_mask=group.mask_GT.long().to(device),
@@ -135,10 +150,15 @@ def hidden_layers(model: nn.Module, passages: Sequence[Passage], encoder: TextEn
     return [layer.cpu() for layer in output.hidden_states]
 
 
+def _autocast(model: nn.Module, precision: str) -> torch.autocast:
+    device = next(model.parameters()).device
+    return torch.autocast(device.type, torch.bfloat16, enabled=use_bfloat16(precision, device))
+
+
 def _row_means(layers: Sequence[Tensor], passages: Sequence[Passage]) -> Tensor:
     """(rows, layers * width): the mean of each layer over each row's own tokens, rows in the order of the passages."""
     position = {row: i for i, row in enumerate(row for passage in passages for row in passage.rows)}
-    longest = max(len(passage.ids) for passage in passages)
+    longest = layers[0].shape[1]
     owners = torch.tensor(
         [[position.get(o, -1) for o in p.owners] + [-1] * (longest - len(p.owners)) for p in passages]
     )
@@ -156,6 +176,13 @@ def _token_batches(passages: Sequence[Passage]) -> Iterator[list[Passage]]:
         batch.append(passage)
     if batch:
         yield batch
+
+
+def _at_once(batch: Sequence[Passage], longest: int) -> Iterator[Sequence[Passage]]:
+    """A batch in slices of similar size, of at most TOKENS_AT_ONCE padded tokens where one passage is not more."""
+    number = ceil(len(batch) / max(1, TOKENS_AT_ONCE // longest))
+    ends = [len(batch) * (i + 1) // number for i in range(number)]
+    return (batch[start:end] for start, end in pairwise([0, *ends]))
 
 
 class _Found:

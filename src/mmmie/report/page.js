@@ -279,7 +279,8 @@
     table("By quarter of the recording", ["Quarter", "All", ...lanes.map((id) => (id === null ? "?" : names.get(id)))],
       quarters.map((some, q) => [`${clock((q * duration) / 4)} to ${clock(((q + 1) * duration) / 4)}`, meanOf(some),
         ...lanes.map((id) => meanOf(some.filter((u) => u.speaker === id)))])),
-    make("p", { class: "hint" }, "Mean score weighted by length, over utterances with a verdict, abstained ones too (their number in brackets); an utterance belongs to the quarter that holds its middle."));
+    make("p", { class: "hint" }, "Mean score weighted by length, over utterances with a verdict, abstained ones too (their number in brackets); an utterance belongs to the quarter that holds its middle."),
+    ...result.limits.map((limit) => make("p", { class: "hint" }, limit)));
 
   // About
   const list = (entries) => make("dl", {}, ...entries.flatMap(([term, text]) => [make("dt", {}, term), make("dd", {}, text)]));
