@@ -14,8 +14,8 @@ class FusionOptions(Options):
     """What a recipe may choose."""
 
     readout: Literal["each", "mean"] = "each"
-    """How the target's tokens are read: each modality by weights of its own, or the mean of those present, whose meaning
-    changes where one is missing."""
+    """How the target is read: each modality by weights of its own, or the mean of those present, whose meaning changes
+    where one is missing."""
 
 
 class Fusion(System):
