@@ -130,6 +130,15 @@ def test_the_own_pair_is_left_out_by_minus_infinity_not_by_minus_twenty():
     assert float(leave_one_out(sample_ND, mean_ND, noise_D).value) > 100
 
 
+def test_noise_that_all_share_gives_what_the_same_noise_of_each_gives():
+    """Whose terms in |f|^2/s^2 are not computed, since they cancel."""
+    sample_ND, mean_ND, noise_D = encode(1.0, 8, 64)
+    noise_D = noise_D * torch.linspace(0.3, 1.5, 8, dtype=torch.float64)
+    shared, each = sandwich(sample_ND, mean_ND, noise_D), sandwich(sample_ND, mean_ND, noise_D.expand(64, 8))
+    torch.testing.assert_close(shared.upper_N, each.upper_N)
+    torch.testing.assert_close(shared.lower_N, each.lower_N)
+
+
 def test_permuting_the_utterances_changes_nothing():
     sample_ND, mean_ND, noise_D = encode(1.0, 8, 64)
     noise_ND = noise_D * (0.5 + torch.rand(64, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64))

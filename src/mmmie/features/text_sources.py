@@ -25,7 +25,7 @@ class FrozenText:
     present: Bools
 
     def collate(self, rows: Ints, videos: Ints) -> Inputs:  # noqa: ARG002
-        values_NTD = self.means_ND[rows].float()[:, None]
+        values_NTD = self.means_ND.index_select(0, torch.from_numpy(rows)).float()[:, None]
         mask_NT = torch.from_numpy(self.present[rows])[:, None]
         return Inputs(groups=(SequenceGroup(torch.arange(len(rows)), values_NTD, mask_NT),))
 

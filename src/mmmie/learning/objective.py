@@ -205,8 +205,9 @@ class _Maximisation(nn.Module):
             if self.training:
                 critic.observe(y_ND)
             return barber_agakov(critic.log_prob(x_ND, y_ND), batch_log_marginal(y_ND)), None
-        negatives_NN = negatives_mask(video_N, self.settings.negatives)
-        if not negatives_NN.any():
+        kind = self.settings.negatives
+        negatives_NN = None if kind == "all" else negatives_mask(video_N, kind)
+        if negatives_NN is not None and not negatives_NN.any():
             return None, None
         scores_NN = critic(x_ND, y_ND)
         if self.settings.estimator == "jsd":

@@ -36,7 +36,7 @@ def make_optimizer(model: Network, objective: Objective, settings: TrainingSetti
         groups.setdefault((settings.learning_rate, settings.weight_decay), []).extend(beside)
     return torch.optim.AdamW(
         [{"params": ps, "lr": lr, "base_lr": lr, "weight_decay": decay} for (lr, decay), ps in groups.items()],
-        foreach=True,
+        fused=True,
     )
 
 

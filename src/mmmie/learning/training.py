@@ -157,7 +157,8 @@ class _Training:
         ).to(self.device)
         self.step = _Step(self.model, self.objective, recipe, self.processes)
         self.optimizer = make_optimizer(self.model, self.objective, settings)
-        self.averages = {name: p.detach().clone() for name, p in parameters_of(self.model)}
+        self.learned = {name: p.detach() for name, p in parameters_of(self.model)}
+        self.averages = {name: value.clone() for name, value in self.learned.items()}
         self.journal = _Journal()
         self.contract = contract_of(recipe, parts.train, self.shapes)
         if resume and state.is_file():
@@ -250,21 +251,16 @@ class _Training:
         self._average()
         return terms
 
-    @torch.no_grad()
     def _average(self) -> None:
         done = self.journal.step
         decay = min(self.recipe.training.average_decay, (1 + done) / (10 + done))
         if self.recipe.training.average_decay == 0:
             decay = 0.0
-        averaged, current = [], []
-        for name, parameter in parameters_of(self.model):
-            averaged.append(self.averages[name])
-            current.append(parameter.detach())
-        torch._foreach_lerp_(averaged, current, 1 - decay)
+        torch._foreach_lerp_([self.averages[name] for name in self.learned], list(self.learned.values()), 1 - decay)
 
     def _validate(self) -> Validation:
         """On the averaged weights, which are what is kept."""
-        current = {name: p.detach().clone() for name, p in parameters_of(self.model)}
+        current = {name: value.clone() for name, value in self.learned.items()}
         self._put(self.averages)
         try:
             validation = validate(self.model, self.objective, self.valid, self.recipe, self.device)
@@ -274,10 +270,9 @@ class _Training:
             self._put(current)
         return validation
 
-    @torch.no_grad()
     def _put(self, values: Mapping[str, Tensor]) -> None:
-        for name, parameter in parameters_of(self.model):
-            parameter.copy_(values[name])
+        for name, value in self.learned.items():
+            value.copy_(values[name])
 
     def _record(self, train: dict[str, float], weights: dict[str, float], validation: Validation) -> None:
         journal = self.journal

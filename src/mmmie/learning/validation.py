@@ -44,7 +44,8 @@ def validate(
         epsilon_MND = torch.randn(len(model.modalities), len(batch.rows_N), model.width, generator=chance).to(device)
         representations = with_noise(model.encode(batch), epsilon_MND)
         scores.append(model.fuse(batch, {n: r.mean_ND for n, r in representations.items()}, batch.present))
-        sampled.append(model.fuse(batch, {n: r.sample_ND for n, r in representations.items()}, batch.present))
+        if recipe.model.noise != "none":
+            sampled.append(model.fuse(batch, {n: r.sample_ND for n, r in representations.items()}, batch.present))
         labels.append(batch.label_B)
         own = _places_of_targets(batch)
         kept.append({name: _rows(r, own) for name, r in representations.items()})
@@ -54,7 +55,7 @@ def validate(
     information = objective.measure(whole, torch.cat(videos))
     return Validation(
         mae=float((score - label).abs().mean()),
-        mae_sampled=float((torch.cat(sampled) - label).abs().mean()),
+        mae_sampled=float((torch.cat(sampled or scores) - label).abs().mean()),
         corr=_correlation(score, label),
         information=information,
     )

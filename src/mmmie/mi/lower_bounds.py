@@ -37,10 +37,11 @@ def infonce(scores_NN: Tensor, negatives_NN: Tensor | None = None) -> Estimate:
     directions and the ceiling by row are ours; given the video, `within_video` negatives bound I(X; Y | video).
     """
     n = _square(scores_NN)
-    diagonal_NN = torch.eye(n, dtype=torch.bool, device=scores_NN.device)
-    candidates_NN = torch.ones_like(diagonal_NN) if negatives_NN is None else negatives_NN | diagonal_NN
-    masked_NN = scores_NN.masked_fill(~candidates_NN, -math.inf)
-    ceiling_N = (candidates_NN.sum(1).to(scores_NN).log() + candidates_NN.sum(0).to(scores_NN).log()) / 2
+    masked_NN, ceiling_N = scores_NN, scores_NN.new_full((n,), math.log(n))
+    if negatives_NN is not None:
+        candidates_NN = negatives_NN | torch.eye(n, dtype=torch.bool, device=scores_NN.device)
+        masked_NN = scores_NN.masked_fill(~candidates_NN, -math.inf)
+        ceiling_N = (candidates_NN.sum(1).to(scores_NN).log() + candidates_NN.sum(0).to(scores_NN).log()) / 2
     # Relative to the positive, which is then exactly 0 among its candidates: the sums cannot round to below it.
     own_N = scores_NN.diagonal()
     by_row_N, by_column_N = (masked_NN - own_N[:, None]).logsumexp(1), (masked_NN - own_N).logsumexp(0)

@@ -64,7 +64,6 @@ def sandwich(sample_ND: Tensor, mean_ND: Tensor, noise_ND: Tensor, chunk_rows: i
     f: over the wrong axis it reads -2.5 nats at a truth of .5.
     """
     n = len(sample_ND)
-    noise_ND = noise_ND.expand_as(mean_ND)
     _check(sample_ND, mean_ND, noise_ND)
     origin_D = mean_ND.detach().double().mean(0)
     sample_64, mean_64, precision_64 = (
@@ -72,14 +71,16 @@ def sandwich(sample_ND: Tensor, mean_ND: Tensor, noise_ND: Tensor, chunk_rows: i
         mean_ND.double() - origin_D,
         noise_ND.double() ** -2,
     )
-    # log p(f_i|x_j) without the constant -D/2 log 2 pi, which is the same everywhere and cancels.
+    # log p(f_i|x_j) without what is the same for every j and cancels: -D/2 log 2 pi, and |f|^2/s^2 where s is shared.
     offset_N = 0.5 * (precision_64.log() - mean_64.square() * precision_64).sum(1)
     weighted_mean_ND = mean_64 * precision_64
     lower, upper = [], []
     for start in range(0, n, chunk_rows):
         rows = torch.arange(start, min(start + chunk_rows, n), device=sample_ND.device)
         sample_RD = sample_64[rows]
-        log_density_RN = sample_RD @ weighted_mean_ND.T - 0.5 * sample_RD.square() @ precision_64.T + offset_N
+        log_density_RN = sample_RD @ weighted_mean_ND.T + offset_N
+        if noise_ND.ndim > 1:
+            log_density_RN = log_density_RN - 0.5 * sample_RD.square() @ precision_64.T
         own_R1 = log_density_RN.gather(1, rows[:, None])
         others_R = log_density_RN.scatter(1, rows[:, None], -math.inf).logsumexp(1)
         own_R = own_R1.squeeze(1)
@@ -130,7 +131,7 @@ def _check(sample_ND: Tensor, mean_ND: Tensor, noise_ND: Tensor) -> None:
             "Give both for the same utterances."
         )
     if bool((noise_ND <= 0).any()):
-        row, column = (noise_ND <= 0).nonzero()[0].tolist()
+        row, column = (noise_ND.expand_as(mean_ND) <= 0).nonzero()[0].tolist()
         raise TrainingError(
             f"the noise of an encoder must be above 0, but is {float(noise_ND[row, column]):g} in row {row}, dimension "
             f"{column}: without noise I(X; F) is infinite. Set model.noise = 'learned' or 'fixed'."

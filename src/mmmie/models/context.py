@@ -7,6 +7,7 @@ way, so that what is compared is how they fuse modalities. Shapes as in systems.
 import torch
 from torch import Tensor, nn
 
+from mmmie.models.layers import transformer_layer
 from mmmie.settings import ModelSettings
 
 
@@ -25,9 +26,7 @@ class ContextReader(nn.Module):
         super().__init__()
         width = settings.width
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, settings.heads, 2 * width, min(settings.dropout, 0.1), "gelu", batch_first=True, norm_first=True
-            )
+            transformer_layer(width, settings.heads, settings.dropout)
             for _ in range(num_modalities if settings.context else 0)
         )
         self.query_MD = nn.Parameter(torch.randn(len(self.layers), width) * 0.1)

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Inputs, SequenceGroup
 from mmmie.errors import RecipeError
 from mmmie.features.passages import mean_over_owners
+from mmmie.models.layers import Dropout
 
 NOISE_FLOOR = 0.02
 
@@ -107,9 +108,9 @@ class SequenceEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.standardise = standardise
-        first = nn.Dropout(dropout) if readout is None else readout
+        first = Dropout(dropout) if readout is None else readout
         given = input_dim if readout is None else 1
-        self.frame = nn.Sequential(first, nn.Linear(given, width), nn.GELU(), nn.Dropout(dropout))
+        self.frame = nn.Sequential(first, nn.Linear(given, width), nn.GELU(), Dropout(dropout))
         self.recurrent = nn.GRU(width, width // 2, batch_first=True, bidirectional=True) if recurrent else None
         self.attention = nn.Linear(width, 1)
         self.width = width
@@ -117,15 +118,21 @@ class SequenceEncoder(nn.Module):
 
     def forward(self, inputs: Inputs, num_rows: int) -> tuple[Tensor, Tensor]:
         """Pooled representations (N, width), and the means of the standardised frames (N, D)."""
-        reference = self.attention.weight
-        pooled = reference.new_zeros(num_rows, self.width)
-        frame_means = reference.new_zeros(num_rows, self.input_dim)
-        for group in inputs.groups:
-            values_GTD = self.standardise(group.values_GTD) * group.mask_GT[..., None]
-            counts_G1 = group.mask_GT.sum(1, keepdim=True).clamp(min=1)
-            frame_means = frame_means.index_copy(0, group.rows_G, values_GTD.sum(1) / counts_G1)
-            pooled = pooled.index_copy(0, group.rows_G, self._pool(values_GTD, group))
-        return pooled, frame_means
+        if not inputs.groups:
+            reference = self.attention.weight
+            return reference.new_zeros(num_rows, self.width), reference.new_zeros(num_rows, self.input_dim)
+        pooled, frame_means = zip(*(self._read(group) for group in inputs.groups), strict=True)
+        rows_N = torch.cat([group.rows_G for group in inputs.groups])
+        if len(pooled) == 1 and torch.equal(rows_N, torch.arange(num_rows, device=rows_N.device)):
+            return pooled[0], frame_means[0]  # vectors, which may be wide: they are in order, and not copied
+        order_N = rows_N.argsort()
+        return torch.cat(pooled)[order_N], torch.cat(frame_means)[order_N]
+
+    def _read(self, group: SequenceGroup) -> tuple[Tensor, Tensor]:
+        values_GTD = self.standardise(group.values_GTD).mul_(group.mask_GT[..., None])
+        counts_G1 = group.mask_GT.sum(1, keepdim=True).clamp(min=1)
+        means_GD = values_GTD[:, 0] if values_GTD.shape[1] == 1 else values_GTD.sum(1) / counts_G1
+        return self._pool(values_GTD, group), means_GD
 
     def _pool(self, values_GTD: Tensor, group: SequenceGroup) -> Tensor:
         states_GTD = self.frame(values_GTD)
@@ -241,7 +248,7 @@ class ModalityEncoder(nn.Module):
         self.project: nn.Module
         if isinstance(reader, TokenEncoder):
             self.project = nn.Sequential(
-                nn.LayerNorm(read_dim), nn.Dropout(dropout), nn.Linear(read_dim, width), nn.GELU(), nn.Dropout(dropout)
+                nn.LayerNorm(read_dim), Dropout(dropout), nn.Linear(read_dim, width), nn.GELU(), Dropout(dropout)
             )
         else:
             self.project = nn.Identity()

@@ -6,6 +6,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
+from mmmie.models.layers import transformer_layer
 from mmmie.models.systems import Options, Reading, System, Window
 from mmmie.settings import ModelSettings
 
@@ -31,9 +32,7 @@ class Fusion(System):
         super().__init__()
         width = settings.width
         self.query_D = nn.Parameter(torch.randn(width) * 0.1)
-        layer = nn.TransformerEncoderLayer(
-            width, settings.heads, 2 * width, min(settings.dropout, 0.1), "gelu", batch_first=True, norm_first=True
-        )
+        layer = transformer_layer(width, settings.heads, settings.dropout)
         self.transformer = nn.TransformerEncoder(layer, settings.fusion_layers, enable_nested_tensor=False)
         self.head = (
             EachModality(width, modalities, settings.dropout)

@@ -27,15 +27,15 @@ class IdentityEmbedding(nn.Module):
         self.modality = _table(modalities, width) if settings.modality else None
         self.same_speaker = _table(3, width) if settings.same_speaker else None
 
-    def forward(self, role_BU: Tensor, same_speaker_BU: Tensor, modality: int) -> Tensor | float:
-        """(B, U, D) to be added to the tokens of one modality; 0.0 where every identity is switched off."""
+    def forward(self, role_BU: Tensor, same_speaker_BU: Tensor) -> Tensor | float:
+        """To be added to the tokens (B, M, U, D), and broadcast to them; 0.0 where every identity is switched off."""
         total: Tensor | float = 0.0
         if self.role is not None:
-            total = total + self.role(role_BU)
-        if self.modality is not None:
-            total = total + self.modality.weight[modality]
+            total = total + self.role(role_BU)[:, None]
         if self.same_speaker is not None:
-            total = total + self.same_speaker(same_speaker_BU)
+            total = total + self.same_speaker(same_speaker_BU)[:, None]
+        if self.modality is not None:
+            total = total + self.modality.weight[:, None]
         return total
 
 

@@ -17,6 +17,7 @@ from mmmie.corpus.batching import Batch
 from mmmie.models.encoders import ModalityEncoder, Representation
 from mmmie.models.experts import Experts
 from mmmie.models.identity import IdentityEmbedding
+from mmmie.models.layers import Dropout
 from mmmie.models.systems import Reading, System, Window, make_system
 from mmmie.settings import ModelSettings
 
@@ -55,7 +56,7 @@ class Network(nn.Module):
         self.modalities = tuple(encoders)
         self.width = settings.width
         self.encoders = nn.ModuleDict(encoders)
-        self.dropout = nn.Dropout(settings.dropout)
+        self.dropout = Dropout(settings.dropout)
         self.identity = IdentityEmbedding(settings.identity, 2 * settings.context + 1, len(encoders), settings.width)
         self.fusion: System = make_system(settings, self.modalities)
         self.experts = None if settings.experts is None else Experts(settings.experts, self.modalities)
@@ -77,13 +78,12 @@ class Network(nn.Module):
     def read(self, batch: Batch, samples: Mapping[str, Tensor], present: Mapping[str, Tensor]) -> Reading:
         """What the fusion network says, in its own units; arguments as of `fuse`."""
         place_BU = batch.window_BU.clamp(min=0)
-        real_BU = batch.window_BU >= 0
-        tokens, masks = [], []
-        for m, name in enumerate(self.modalities):
-            token_BUD = self.dropout(samples[name][place_BU])
-            tokens.append(token_BUD + self.identity(batch.role_BU, batch.same_speaker_BU, m))
-            masks.append(real_BU & present[name][place_BU])
-        window = Window(torch.stack(tokens, dim=1), torch.stack(masks, dim=1))
+        tokens_BMUD = torch.stack([self.dropout(samples[name][place_BU]) for name in self.modalities], dim=1)
+        mask_BMU = torch.stack([present[name][place_BU] for name in self.modalities], dim=1)
+        window = Window(
+            tokens_BMUD + self.identity(batch.role_BU, batch.same_speaker_BU),
+            mask_BMU & (batch.window_BU >= 0)[:, None],
+        )
         if self.experts is None:
             return self.fusion(window)  # type: ignore[no-any-return]
         target_BM = window.mask_BMU[:, :, window.mask_BMU.shape[2] // 2]

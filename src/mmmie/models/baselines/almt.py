@@ -5,6 +5,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from mmmie.errors import RecipeError
+from mmmie.models.layers import transformer_layer
 from mmmie.models.systems import Options, Reading, System, Window
 from mmmie.settings import ModelSettings
 
@@ -45,10 +46,7 @@ class ALMT(System):
         self.first_D = nn.Parameter(torch.randn(width) * 0.1)
         self.hyper_PD = nn.Parameter(torch.randn(places, width) * 0.1)
         self.layers = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                width, settings.heads, 2 * width, min(settings.dropout, 0.1), "gelu", batch_first=True, norm_first=True
-            )
-            for _ in range(options.depth - 1)
+            transformer_layer(width, settings.heads, settings.dropout) for _ in range(options.depth - 1)
         )
         self.ask = nn.ModuleList(HyperLayer(settings, len(self.others)) for _ in range(options.depth))
         self.read = nn.ModuleList(CrossLayer(settings) for _ in range(settings.fusion_layers))

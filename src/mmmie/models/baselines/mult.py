@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mmmie.models.layers import transformer_layer
 from mmmie.models.systems import Reading, System, Window
 from mmmie.settings import ModelSettings
 
@@ -34,12 +35,7 @@ class MulT(System):
             for _ in self.pairs
         )
         own = width * max(1, number - 1)
-        self.within = nn.ModuleList(
-            nn.TransformerEncoderLayer(
-                own, settings.heads, 2 * own, min(settings.dropout, 0.1), "gelu", batch_first=True, norm_first=True
-            )
-            for _ in modalities
-        )
+        self.within = nn.ModuleList(transformer_layer(own, settings.heads, settings.dropout) for _ in modalities)
         self.residual = nn.Sequential(
             nn.Linear(own * number, own * number),
             nn.ReLU(),
