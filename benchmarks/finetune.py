@@ -40,7 +40,7 @@ class Bare:
         self.head = nn.Linear(found.num_states * found.width, 1)
         self.bfloat16 = use_bfloat16(recipe.training.precision, torch.device("cpu"))
         learning = [*self.network.parameters(), *self.head.parameters()]
-        self.optimizer = torch.optim.AdamW([p for p in learning if p.requires_grad], lr=1e-6, foreach=True)
+        self.optimizer = torch.optim.AdamW([p for p in learning if p.requires_grad], lr=1e-6, fused=True)
 
     def step(self, groups: Sequence[TokenGroup]) -> None:
         losses = []

@@ -73,7 +73,7 @@ def test_from_a_table_to_verified_results(tmp_path: Path, mmmie: Mmmie) -> None:
 
     (tmp_path / "road.toml").write_text(
         f'name = "road"\ncorpus = "new.corpus"\n[text]\nencoder = "{encoder}"\n[model]\nwidth = 16\nheads = 2\n'
-        "context = 1\n[minimise]\ntarget_nats = 1.0\n[training]\nepochs = 8\nbatch_utterances = 16\n"
+        "context = 1\n[minimise]\ntarget_nats = 1.0\n[training]\nepochs = 24\nbatch_utterances = 16\n"
     )
     trained = mmmie("train", "road.toml", "--seeds", 2, "--quiet")
     assert "over 2 seeds" in trained
