@@ -46,7 +46,9 @@ class Place:
         return plan_study(self.study(text), "experiments")
 
     def start(self, *arguments: str, verb: str = "experiment") -> "subprocess.Popen[str]":
-        command = [sys.executable, "-c", "from mmmie.cli.main import run; run()", verb, *arguments]
+        # A shell that runs the tests in the background has interrupts ignored.
+        program = "import signal as s; s.signal(s.SIGINT, s.default_int_handler); from mmmie.cli.main import run; run()"
+        command = [sys.executable, "-c", program, verb, *arguments]
         return subprocess.Popen(command, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def run(self, *arguments: str, verb: str = "experiment") -> "subprocess.CompletedProcess[str]":
