@@ -18,7 +18,7 @@ from mmmie.analysis import result as r
 from mmmie.analysis.analysis import Analysis
 from mmmie.analysis.assembling import Found, Measures, assemble
 from mmmie.analysis.hearing import Heard, Opened, hear, open_file
-from mmmie.analysis.listening import VoiceFound, read_voice, voice_info
+from mmmie.analysis.listening import VoiceFound, read_voice
 from mmmie.analysis.predicting import CORPUS_FOLDER, Verdicts, predict_corpus, write_corpus
 from mmmie.analysis.request import PACKAGED_RUN, RESULT_SUFFIX, STAGES_FOLDER, Input, Request
 from mmmie.analysis.seeing import FaceFound, Looked, face_info, look, speakers_faces
@@ -26,6 +26,7 @@ from mmmie.analysis.stages import Report, StageFailed, StageLog, StageStore, fai
 from mmmie.errors import CheckpointError
 from mmmie.evidence.card import make_card
 from mmmie.evidence.coverage import Coverage
+from mmmie.features.voice import packaged_info
 from mmmie.learning.run import Run
 from mmmie.settings import AnalysisSettings, Modality
 
@@ -149,7 +150,7 @@ class _FileAnalysis:
         def write(folder: Path) -> None:
             features = {}
             if "audio" in reads:
-                features["audio"] = (voice.info or voice_info(), voice.vectors or nothing)
+                features["audio"] = (voice.info or packaged_info(), voice.vectors or nothing)
             if "vision" in reads:
                 features["vision"] = (face.info or face_info(), face.vectors or nothing)
             write_corpus(folder / CORPUS_FOLDER, name, heard.utterances, features, "text" in wants)

@@ -12,7 +12,7 @@ from mmmie.analysis.stages import StageFailed, StageStore, key_of, load_value, s
 from mmmie.corpus.schema import FeatureInfo
 from mmmie.corpus.store import Floats
 from mmmie.errors import MmmieError
-from mmmie.features.voice import VoiceExtractor, packaged_info
+from mmmie.features.voice import VoiceExtractor
 
 MEASURES = (
     Measure(name="pitch_median_hz", unit="Hz", meaning="median pitch of what is voiced"),
@@ -82,10 +82,6 @@ def read_voice(store: StageStore, opened: Opened, heard: Heard) -> VoiceFound:
         measures=MEASURES,
         values=tuple(s.values for s in spoken),
     )
-
-
-voice_info = packaged_info
-"""How voices are read, where none was."""
 
 
 def _shown(prosody: object | None) -> dict[str, float]:

@@ -97,16 +97,17 @@ def collect(plan: Plan, draws: int = 10_000) -> list[Panel]:
     Raises:
         EvidenceError: predictions do not pair, or are damaged.
     """
-    panels = []
+    panels, folds = [], []
     for corpus in plan.corpora:
         own = {arm: finished_runs(plan, corpus, arm) for arm in plan.study.arms}
-        panels.append(_panel(plan, (corpus, corpus), own, _evaluated(own), draws))
+        folds.append((own, _evaluated(own)))
+        panels.append(_panel(plan, (corpus, corpus), *folds[-1], draws))
         fingerprints = {Corpus.open(plan.cells[corpus, arm].path).info.fingerprint for arm in plan.study.arms}
         for path in plan.study.test_on:
             other = Corpus.open(path)
             if other.info.fingerprint not in fingerprints:
                 panels.append(_panel(plan, (corpus, corpus_name(other.path)), own, _evaluated(own, other), draws))
-    return [_pooled(plan, draws), *panels] if plan.study.folds else panels
+    return [_pooled(plan, folds, draws), *panels] if plan.study.folds else panels
 
 
 def finished_runs(plan: Plan, corpus: str, arm: str) -> dict[int, Run]:
@@ -123,17 +124,16 @@ def _evaluated(runs: Mapping[str, Mapping[int, Run]], other: Corpus | None = Non
     return predictions
 
 
-def _pooled(plan: Plan, draws: int) -> Panel:
+def _pooled(plan: Plan, folds: Sequence[tuple[Mapping[str, Mapping[int, Run]], BySeed]], draws: int) -> Panel:
     """The test parts of all folds as one, of every seed that has all of them."""
     runs: dict[str, dict[int, Run]] = {}
     predictions: dict[str, dict[int, Predictions]] = {}
     for arm in plan.study.arms:
-        folds = [finished_runs(plan, corpus, arm) for corpus in plan.corpora]
-        found = [_evaluated({arm: fold})[arm] for fold in folds]
+        found = [evaluated[arm] for _, evaluated in folds]
         whole = [seed for seed in plan.study.seeds if all(seed in fold for fold in found)]
         predictions[arm] = dict(zip(sorted(whole), pool([fold[s] for fold in found for s in whole]), strict=True))
-        runs[arm] = {seed: folds[0][seed] for seed in whole}
-    title = f"{len(plan.corpora)} folds pooled"
+        runs[arm] = {seed: folds[0][0][arm][seed] for seed in whole}
+    title = f"{len(folds)} folds pooled"
     return _panel(plan, (title, title), runs, predictions, draws)
 
 

@@ -12,13 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from mmmie.analysis.listening import voice_info
 from mmmie.analysis.predicting import CORPUS_FOLDER, predict_corpus, write_corpus
 from mmmie.analysis.request import PACKAGED_RUN
 from mmmie.analysis.seeing import face_info
 from mmmie.analysis.stages import StageFailed, StageLog, StageStore
 from mmmie.corpus.store import Floats
 from mmmie.errors import CheckpointError, FeatureError, MediaError
+from mmmie.features.voice import packaged_info
 from mmmie.jobs import FAILED, Event, Outcome, Report, Work, run_jobs
 from mmmie.learning.run import Run
 from mmmie.media.audio import Audio, decode_audio
@@ -179,7 +179,7 @@ def _prediction(found: Found) -> str:
     corpus = found.folder / CORPUS_FOLDER
     if not corpus.exists():  # words are enough
         nothing = [None] * 2
-        features = {"audio": (voice_info(), nothing), "vision": (face_info(), nothing)}
+        features = {"audio": (packaged_info(), nothing), "vision": (face_info(), nothing)}
         write_corpus(corpus, "film", into_utterances(SAID), features, with_text=True)
     log = StageLog()
     try:
