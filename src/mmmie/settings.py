@@ -226,9 +226,11 @@ class Recipe(Settings):
 
     name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
     corpus: str
-    """Folder of the corpus, relative to where the command runs."""
+    """Folder of the corpus, relative to where the command runs, or the name of a packaged one, as `ratings`."""
     start_from: str = ""
     """A run folder (`{seed}` is the seed), or a recipe beside this one, trained first where its run does not exist."""
+    start_seed: int | None = Field(None, ge=0)
+    """The seed of the recipe to start from; None: this recipe's own, so that every seed has a start of its own."""
     method: Literal["measured", "paper"] = "measured"
     text: TextSettings = TextSettings()
     model: ModelSettings = ModelSettings()
@@ -265,6 +267,10 @@ class Recipe(Settings):
         if (self.maximise.weight is None) == (self.maximise.gradient_share is None):
             raise ValueError("set either maximise.weight or maximise.gradient_share, and the other to 'none'")
         return self
+
+    def seed_of_start(self, seed: int) -> int:
+        """The seed of the recipe to start from, for a run of this one."""
+        return seed if self.start_seed is None else self.start_seed
 
     def with_seed(self, seed: int) -> Self:
         """The same recipe with another seed."""

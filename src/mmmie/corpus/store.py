@@ -25,6 +25,9 @@ Floats = NDArray[np.float32]
 Bools = NDArray[np.bool_]
 Ints = NDArray[np.int64]
 
+PACKAGED = {"ratings": Path(__file__).parents[1] / "corpora" / "ratings"}
+"""Corpora that come with the package, by the name that opens them."""
+
 
 class RaggedFeatures:
     """The features of some rows in one modality, as slices of the memory map; nothing is copied until it is asked for.
@@ -187,12 +190,15 @@ class Corpus:
 
     @classmethod
     def open(cls, path: str | Path) -> Self:
-        """Opens a corpus folder.
+        """Opens a corpus.
+
+        Args:
+            path: its folder, or the name of one in `PACKAGED`.
 
         Raises:
             CorpusError: nothing there, not a corpus, of another schema version, or damaged.
         """
-        path = Path(path)
+        path = PACKAGED.get(str(path), Path(path))
         description = path / "corpus.json"
         if not description.is_file():
             beside = (

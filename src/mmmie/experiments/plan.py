@@ -86,6 +86,13 @@ class Plan:
         """No arm has the name of a recipe that arms start from."""
         return self.cells.get((job.corpus, job.name)) or self.starts[job.corpus, job.name]
 
+    def before(self, job: Job) -> Job | None:
+        """The run that a run starts from, where a recipe trains it."""
+        cell = self.cell(job)
+        if not cell.start:
+            return None
+        return Job("train", cell.corpus, cell.start, cell.recipe.seed_of_start(job.seed))
+
     def runs_folder(self, corpus: str) -> Path:
         return self.folder / corpus
 
@@ -188,7 +195,13 @@ def _chain(cell: Cell, arm: str) -> Iterator[Cell]:
 
 def start_jobs(plan: Plan) -> list[Job]:
     """The runs that arms start from, of every seed."""
-    return [Job("train", slot, name, seed) for slot, name in plan.starts for seed in plan.study.seeds]
+    found: dict[Job, None] = {}
+    for job in plan.runs():
+        before = plan.before(job)
+        while before is not None:
+            found[before] = None
+            before = plan.before(before)
+    return list(found)
 
 
 def start_run(recipe: Recipe, seed: int) -> Run | None:

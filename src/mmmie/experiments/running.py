@@ -130,8 +130,8 @@ def to_do(plan: Plan, runs: Sequence[Job]) -> tuple[list[Job], dict[Job, list[Jo
         key = cell.text_key()
         if key is not None:
             needs.append(texts.setdefault(key, Job("text", cell.corpus, cell.name, 0)))
-        before = Job("train", cell.corpus, cell.start, job.seed)
-        if cell.start and done_run(plan, before) is None:
+        before = plan.before(job)
+        if before is not None and done_run(plan, before) is None:
             needs.append(before)
             if before not in starts:
                 need(before)

@@ -25,7 +25,7 @@ def train(
 ) -> list[Run]:
     """Trains a recipe file once for each seed, into `runs/<name>/<seed>`; finished runs are kept as they are.
 
-    Where `start_from` names a recipe, its run of the same seed is trained first if it is not there.
+    Where `start_from` names a recipe, its run of that seed (or of `start_seed`) is trained first if it is not there.
 
     Args:
         recipe_path: a TOML file.
@@ -66,7 +66,8 @@ def _start(recipe: Recipe, recipe_path: Path, runs: Path, show: ShowFor) -> Run 
         return start
     before = recipe_path.parent / named
     _check_chain(recipe_path, before)
-    return train(before, seeds=[recipe.training.seed], runs=runs, resume=True, show=show)[0]
+    seed = recipe.seed_of_start(recipe.training.seed)
+    return train(before, seeds=[seed], runs=runs, resume=True, show=show)[0]
 
 
 def _check_chain(recipe_path: Path, before: Path) -> None:
