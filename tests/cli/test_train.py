@@ -147,6 +147,15 @@ def test_a_recipe_that_begins_with_another(tmp_path: Path, recipe: Callable, tra
     assert (tmp_path / "runs/first/0/metrics.jsonl").read_bytes() == before, "what is finished is not trained again"
 
 
+def test_seeds_that_begin_with_one_run(tmp_path: Path, recipe: Callable, train: Callable) -> None:
+    recipe("first")
+    second = recipe("second", 'start_from = "first.toml"\nstart_seed = 4')
+    assert train(second, "--seeds", "2", "--quiet") == 0
+    assert [folder.name for folder in (tmp_path / "runs" / "first").iterdir()] == ["4"]
+    assert Run.open(tmp_path / "runs/first/4").seed == 4
+    assert sorted(folder.name for folder in (tmp_path / "runs" / "second").iterdir()) == ["0", "1"]
+
+
 def test_a_recipe_that_begins_with_a_run(
     tmp_path: Path, recipe: Callable, train: Callable, capsys: pytest.CaptureFixture[str]
 ) -> None:

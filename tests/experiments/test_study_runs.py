@@ -224,6 +224,16 @@ def test_what_arms_start_from_is_trained_once(place):
     )
 
 
+def test_what_all_seeds_start_from_is_trained_with_its_own_seed(place):
+    place.recipe("first", training={"epochs": 1})
+    place.recipe("before", start_from="first.toml", start_seed=5, training={"epochs": 1})
+    place.recipe("after", start_from="before.toml")
+    text = STUDY + "[arms.after]\nrecipe = '../after.toml'\n"
+    assert place.run(place.study(text), "--arms", "after").returncode == 0
+    done = {run for run, state in place.states().items() if state == "done"}
+    assert done == {"first/5", "before/0", "before/1", "after/0", "after/1"}
+
+
 def test_what_fails_before_fails_what_follows(place):
     place.recipe("before", training={"learning_rate": 1e30})
     place.recipe("after", start_from="before.toml")
