@@ -55,6 +55,8 @@ def test_licenses_name_libraries_and_networks(capsys):
     assert found["numpy"]["licence"].startswith("BSD-3-Clause")
     assert found["face-mesh"]["licence"] == "Apache-2.0"
     assert found["expression"]["kind"] == "network"
+    assert found["ratings"]["kind"] == "corpus"
+    assert found["ratings"]["licence"].startswith("MIT")
     assert "ruff" not in found  # needed to work on the project, not to run it
     assert not [name for name, thing in found.items() if not thing["licence"]]
 

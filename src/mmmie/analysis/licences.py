@@ -1,4 +1,4 @@
-"""Under which licence everything that is in use stands: the checkpoint, the networks' files, the libraries."""
+"""Under which licence everything that is in use stands: the checkpoint, corpora, networks and libraries."""
 
 import re
 from collections.abc import Iterator
@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, metadata, requires
 
 from mmmie.analysis.request import PACKAGED_RUN
+from mmmie.corpus.store import PACKAGED, Corpus
 from mmmie.media.models import MODELS
 
 NON_COMMERCIAL = re.compile(r"non-?commercial|research only|research licence|\bnc\b|academic", re.IGNORECASE)
@@ -23,7 +24,7 @@ class Licensed:
     """One thing in use and its terms."""
 
     kind: str
-    """`checkpoint`, `network` or `library`."""
+    """`checkpoint`, `corpus`, `network` or `library`."""
     name: str
     version: str
     licence: str
@@ -32,8 +33,8 @@ class Licensed:
 
 
 def in_use() -> tuple[Licensed, ...]:
-    """The packaged checkpoint, the files of networks that can be fetched, and the installed libraries that it needs."""
-    return (*_checkpoint(), *_networks(), *_libraries())
+    """What is packaged (checkpoint, corpora), the networks that can be fetched, and the libraries that are needed."""
+    return (*_checkpoint(), *_corpora(), *_networks(), *_libraries())
 
 
 def _checkpoint() -> Iterator[Licensed]:
@@ -44,6 +45,13 @@ def _checkpoint() -> Iterator[Licensed]:
         card = make_card(Run.open(PACKAGED_RUN)).values
         licence = str(card["licence"] or "not stated")
         yield Licensed("checkpoint", "packaged", "", licence, bool(card["research_only"]), "mmmie card tells more")
+
+
+def _corpora() -> Iterator[Licensed]:
+    for name in PACKAGED:
+        info = Corpus.open(name).info
+        banned = bool(NON_COMMERCIAL.search(info.licence))
+        yield Licensed("corpus", name, "", info.licence, banned, f"text to begin training with; {info.source}")
 
 
 def _networks() -> Iterator[Licensed]:

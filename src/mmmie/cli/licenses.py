@@ -8,7 +8,7 @@ import typer
 def command(
     json: Annotated[bool, typer.Option("--json", help="Print as JSON.")] = False,
 ) -> None:
-    """Show the licence of the checkpoint, of every network's file and of every library in use."""
+    """Show the licence of the checkpoint, of packaged corpora, and of every network and library in use."""
     from mmmie.analysis.licences import in_use
 
     found = in_use()
