@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Inputs, SequenceGroup
 from mmmie.errors import RecipeError
 from mmmie.features.passages import mean_over_owners
-from mmmie.models.layers import Dropout
+from mmmie.models.layers import Dropout, attention_by, with_fast_dropout
 
 NOISE_FLOOR = 0.02
 
@@ -172,7 +172,7 @@ class TokenEncoder(nn.Module):
         self, network: nn.Module, width: int, num_states: int, top_layers: int | None, use_bfloat16: bool
     ) -> None:
         super().__init__()
-        self.network = network if top_layers is None else _upper(network, top_layers)
+        self.network = with_fast_dropout(network if top_layers is None else _upper(network, top_layers))
         self.state_dim = width
         self.frozen_dim = 0 if top_layers is None else (num_states - top_layers) * width
         self.output_dim = num_states * width
@@ -186,7 +186,7 @@ class TokenEncoder(nn.Module):
         counts = reference.new_zeros(num_rows, dtype=torch.float32)
         key = "inputs_embeds" if self.top else "input_ids"
         # One context for all groups: leaving it forgets the weights that it has cast, a tenth of a step to cast again.
-        with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16):
+        with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16), attention_by(reference):
             outputs = [
                 self.network(**{key: g.inputs_GT}, attention_mask=g.mask_GT.long(), output_hidden_states=True)
                 for g in inputs.tokens

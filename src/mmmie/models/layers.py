@@ -1,7 +1,10 @@
 """Layers that encoders and systems share: dropout, and the Transformer layer of the house."""
 
+from contextlib import AbstractContextManager, nullcontext
+
 import torch
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 
 class Dropout(nn.Dropout):
@@ -16,6 +19,26 @@ class Dropout(nn.Dropout):
             return super().forward(input)
         kept = 1 - self.p
         return input * torch.rand_like(input, dtype=torch.float64).lt_(kept).div_(kept).to(input.dtype)
+
+
+def with_fast_dropout(network: nn.Module) -> nn.Module:
+    """The same network, drawing what it drops out by `Dropout`."""
+    for module in network.modules():
+        for name, child in module.named_children():
+            if type(child) is nn.Dropout:
+                setattr(module, name, Dropout(child.p, child.inplace))
+    return network
+
+
+def attention_by(reference: Tensor) -> AbstractContextManager[object]:
+    """How a network on this tensor's device computes attention where gradients are wanted.
+
+    On a processor the backward pass of the fused kernel takes eight times its forward pass, a third of a step of
+    MiniLM; plain products take a sixth of a step less.
+    """
+    if reference.device.type != "cpu" or not torch.is_grad_enabled():
+        return nullcontext()
+    return sdpa_kernel(SDPBackend.MATH)
 
 
 def transformer_layer(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer:
