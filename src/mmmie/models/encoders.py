@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Inputs, SequenceGroup
 from mmmie.errors import RecipeError
 from mmmie.features.passages import mean_over_owners
-from mmmie.models.layers import Dropout, attention_by, with_fast_dropout
+from mmmie.models.layers import Dropout, attention_by
 
 NOISE_FLOOR = 0.02
 
@@ -172,7 +172,7 @@ class TokenEncoder(nn.Module):
         self, network: nn.Module, width: int, num_states: int, top_layers: int | None, use_bfloat16: bool
     ) -> None:
         super().__init__()
-        self.network = with_fast_dropout(network if top_layers is None else _upper(network, top_layers))
+        self.network = network if top_layers is None else _upper(network, top_layers)
         self.state_dim = width
         self.frozen_dim = 0 if top_layers is None else (num_states - top_layers) * width
         self.output_dim = num_states * width
