@@ -1,6 +1,7 @@
 """Batches: every distinct utterance once, windows that stay inside their video, and shares that lose nothing."""
 
 from dataclasses import dataclass
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from mmmie.corpus.batching import (
+    GROUP_COST,
     MAX_GROUPS,
     Batch,
     Batcher,
@@ -153,6 +155,21 @@ def test_groups_of_similar_length_hold_each_row_once(lengths: list[int], most: i
     assert sorted(np.concatenate(groups).tolist()) == list(range(len(lengths)))
     longest = [max(lengths[i] for i in group) for group in groups]
     assert longest == sorted(longest)
+
+
+@given(lengths=st.lists(st.integers(0, 60), min_size=1, max_size=7), most=st.integers(1, 4))
+@settings(max_examples=60, deadline=None)
+def test_no_other_cuts_cost_less(lengths: list[int], most: int) -> None:
+    ordered = sorted(lengths)
+
+    def cost(pieces: list[list[int]]) -> int:
+        return sum(GROUP_COST + len(piece) * piece[-1] for piece in pieces)
+
+    places = range(1, len(ordered))
+    every = [cuts for number in range(min(most, len(ordered))) for cuts in combinations(places, number)]
+    least = min(cost([ordered[a:b] for a, b in pairwise((0, *cuts, len(ordered)))]) for cuts in every)
+    found = [[lengths[i] for i in group] for group in groups_of_similar_length(np.array(lengths), most)]
+    assert cost(found) == least
 
 
 def test_groups_save_padding() -> None:

@@ -19,6 +19,8 @@ from mmmie.corpus.store import Bools, Ints, Part, RaggedFeatures
 
 MAX_GROUPS = 4
 """Sequences of a batch are padded within at most this many groups of similar length."""
+GROUP_COST = 32
+"""One more group costs as much as this many steps of one sequence: what padding is weighed against."""
 
 
 @dataclass(frozen=True)
@@ -135,19 +137,29 @@ class FrameSource:
 
 
 def groups_of_similar_length(lengths: Ints, most: int = MAX_GROUPS) -> list[Ints]:
-    """Positions sorted by length and cut into at most `most` groups; groups of nearly one length are joined."""
+    """Positions by ascending length, in the groups whose padding to their longest, `GROUP_COST` for each, is least.
+
+    There are at most `most` groups. Found exactly: the best cuts before each position, one group more at a time.
+    """
     if not len(lengths):
         return []
     order = np.argsort(lengths, kind="stable")
-    pieces = np.array_split(order, min(most, len(order)))
-    groups = [pieces[0]]
-    for piece in pieces[1:]:
-        longest_before, longest = max(1, lengths[groups[-1][-1]]), lengths[piece[-1]]
-        if longest > 1.1 * longest_before:
-            groups.append(piece)
-        else:
-            groups[-1] = np.concatenate([groups[-1], piece])
-    return groups
+    ends = np.arange(len(order) + 1)
+    sizes = ends - ends[:, None]
+    longest = np.r_[0, lengths[order]]
+    # [i, j]: the cost of one group from i up to j; an empty one is free, so that fewer groups may do.
+    cost = np.where(sizes > 0, GROUP_COST + sizes * longest, np.where(sizes == 0, 0, np.inf))
+    least, cuts = cost[0], []
+    for _ in range(most - 1):
+        so_far = least[:, None] + cost
+        cuts.append(so_far.argmin(0))
+        least = so_far.min(0)
+    end, groups = len(order), []
+    for begin in reversed(cuts):
+        groups.append(order[begin[end] : end])
+        end = begin[end]
+    groups.append(order[:end])
+    return [group for group in reversed(groups) if len(group)]
 
 
 class Batcher:

@@ -15,6 +15,11 @@ from torch import Tensor
 from mmmie.corpus.batching import TokenGroup, groups_of_similar_length
 from mmmie.corpus.store import Ints
 
+MAX_TOKEN_GROUPS = 8
+"""Transformers lose little by small groups: the passages of a batch are padded within at most this many."""
+LENGTH_STEP = 8
+"""Passages are padded to multiples of this: kernels are compiled for each new shape, so a few shapes are cheaper."""
+
 
 @dataclass(frozen=True)
 class Passage:
@@ -77,10 +82,15 @@ def _passage(rows: list[int], token_ids: Sequence[Sequence[int]], cls_id: int, s
     return Passage(tuple(rows), tuple(ids), tuple(owners))
 
 
-def token_groups(passages: Sequence[Passage], pad_id: int) -> tuple[TokenGroup, ...]:
-    """Passages padded within groups of similar length; owners are rows of the part."""
+def token_groups(passages: Sequence[Passage], pad_id: int, max_tokens: int) -> tuple[TokenGroup, ...]:
+    """Passages padded within groups of similar length; owners are rows of the part.
+
+    Lengths are multiples of `LENGTH_STEP` up to `max_tokens`, what the encoder reads.
+    """
     lengths = np.array([len(passage.ids) for passage in passages])
-    return tuple(padded([passages[i] for i in members], pad_id) for members in groups_of_similar_length(lengths))
+    lengths = np.maximum(lengths, np.minimum(-(-lengths // LENGTH_STEP) * LENGTH_STEP, max_tokens))
+    groups = groups_of_similar_length(lengths, MAX_TOKEN_GROUPS)
+    return tuple(padded([passages[i] for i in members], pad_id, int(lengths[members[-1]])) for members in groups)
 
 
 def padded(passages: Sequence[Passage], pad_id: int, longest: int = 0) -> TokenGroup:

@@ -10,7 +10,7 @@ from torch import Tensor
 from mmmie.corpus.batching import Inputs, SequenceGroup, Source, TokenGroup, groups_of_similar_length
 from mmmie.corpus.store import Bools, Ints, Part
 from mmmie.errors import RecipeError
-from mmmie.features.passages import Passage, read, token_groups
+from mmmie.features.passages import MAX_TOKEN_GROUPS, Passage, read, token_groups
 from mmmie.features.text import TextEncoder
 from mmmie.features.text_states import Progress, StateStore
 from mmmie.settings import TextSettings
@@ -40,13 +40,15 @@ class TrainedText:
     cls_id: int
     sep_id: int
     pad_id: int
+    max_tokens: int
+    """The longest sequence that the encoder reads."""
     means_ND: Tensor | None = None
     """(N, layers * width) float16: the untrained encoder's means, for terms that need a constant input."""
 
     def collate(self, rows: Ints, videos: Ints) -> Inputs:
         real = self.present[rows]
         passages = read(self.token_ids, rows[real], videos[real], self.passage_tokens, self.cls_id, self.sep_id)
-        groups = token_groups(passages, self.pad_id) if passages else ()
+        groups = token_groups(passages, self.pad_id, self.max_tokens) if passages else ()
         return Inputs(tokens=tuple(_owned_by(rows, group) for group in groups), frozen_ND=_take(self.means_ND, rows))
 
 
@@ -63,7 +65,7 @@ class TopText:
         members = [(place, self.states[int(row)]) for place, row in enumerate(rows) if self.present[row]]
         lengths = np.array([len(states) for _, states in members], dtype=np.int64)
         groups = []
-        for positions in groups_of_similar_length(lengths) if members else []:
+        for positions in groups_of_similar_length(lengths, MAX_TOKEN_GROUPS) if members else []:
             longest = int(lengths[positions].max())
             width = members[0][1].shape[1]
             inputs = torch.zeros(len(positions), longest, width)
@@ -128,7 +130,9 @@ def text_source(
     if settings.depth == "full":
         constant = means() if frozen_too else None
         pad_id = int(tokenizer.pad_token_id or 0)
-        return TrainedText(token_ids, present, settings.passage_tokens, cls_id, sep_id, pad_id, constant)
+        return TrainedText(
+            token_ids, present, settings.passage_tokens, cls_id, sep_id, pad_id, encoder.max_positions, constant
+        )
     if settings.passage_tokens:
         raise RecipeError(
             "text.depth = 'top' stores the states of single utterances: set text.passage_tokens = 0, "
