@@ -83,14 +83,16 @@ def _passage(rows: list[int], token_ids: Sequence[Sequence[int]], cls_id: int, s
 
 
 def token_groups(passages: Sequence[Passage], pad_id: int, max_tokens: int) -> tuple[TokenGroup, ...]:
-    """Passages padded within groups of similar length; owners are rows of the part.
-
-    Lengths are multiples of `LENGTH_STEP` up to `max_tokens`, what the encoder reads.
-    """
-    lengths = np.array([len(passage.ids) for passage in passages])
-    lengths = np.maximum(lengths, np.minimum(-(-lengths // LENGTH_STEP) * LENGTH_STEP, max_tokens))
+    """Passages padded within groups of similar length (`padded_length`); owners are rows of the part."""
+    lengths = np.array([padded_length(passage, max_tokens) for passage in passages])
     groups = groups_of_similar_length(lengths, MAX_TOKEN_GROUPS)
     return tuple(padded([passages[i] for i in members], pad_id, int(lengths[members[-1]])) for members in groups)
+
+
+def padded_length(passage: Passage, max_tokens: int) -> int:
+    """A passage's tokens, up to the next multiple of `LENGTH_STEP` where the encoder reads as many."""
+    tokens = len(passage.ids)
+    return max(tokens, min(-(-tokens // LENGTH_STEP) * LENGTH_STEP, max_tokens))
 
 
 def padded(passages: Sequence[Passage], pad_id: int, longest: int = 0) -> TokenGroup:

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 
 from mmmie.device import compute_device
 from mmmie.errors import FeatureError
-from mmmie.features.passages import Passage, mean_over_owners, padded
+from mmmie.features.passages import Passage, mean_over_owners, padded, padded_length
 from mmmie.features.text import TextEncoder, use_bfloat16
 
 TOKENS_PER_BATCH = 4096
@@ -111,7 +111,7 @@ class StateStore:
         keys: list[bytes] = []
         with _autocast(model, precision):  # around all slices, so that weights are cast once
             for batch in _token_batches(passages):
-                longest = len(batch[-1].ids)
+                longest = padded_length(batch[-1], self.encoder.max_positions)
                 for some in _at_once(batch, longest):
                     layers = hidden_layers(model, some, self.encoder, precision, longest)
                     if kind == "means":
