@@ -34,6 +34,10 @@ class TextSettings(Settings):
     train_embeddings: bool = False
     """With `depth = "full"`: whether the token embeddings are trained too. They are half of a small encoder's weights,
     and moving them costs a fifth of every step."""
+    lora_rank: int = Field(0, ge=0)
+    """Above 0: what is trained keeps its matrices, and a change of this rank is learned beside each (LoRA). The
+    checkpoint of a small encoder then has 5 MB instead of 45. It wants a larger `training.encoder_learning_rate`, about
+    1e-3."""
     passage_tokens: int = Field(0, ge=0)
     """0: each utterance is read alone. Else consecutive utterances of a video are read together in passages of at
     most this many tokens, and each utterance is the mean over its own tokens."""
@@ -264,6 +268,8 @@ class Recipe(Settings):
                 f"minimise.estimator = '{self.minimise.estimator}' is a regulariser, not a rate in nats, and cannot be "
                 "driven to minimise.target_nats. Leave the target out (target_nats = 'none') and set minimise.weight"
             )
+        if self.text.lora_rank and self.text.depth == "frozen":
+            raise ValueError("text.lora_rank changes an encoder that is trained. Set text.depth = 'full' or 'top'")
         if (self.maximise.weight is None) == (self.maximise.gradient_share is None):
             raise ValueError("set either maximise.weight or maximise.gradient_share, and the other to 'none'")
         return self

@@ -18,6 +18,7 @@ from mmmie.features.text import TextEncoder, use_bfloat16
 from mmmie.features.text_sources import FrozenText, text_source
 from mmmie.features.text_states import Progress
 from mmmie.models.encoders import ModalityEncoder, Readout, SequenceEncoder, Standardise, TokenEncoder
+from mmmie.models.lora import adapt
 from mmmie.models.network import Network
 from mmmie.models.systems import find_system, read_options
 from mmmie.settings import ModelSettings, Recipe
@@ -95,6 +96,8 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
             network = text.load()
             if not recipe.text.train_embeddings:
                 network.embeddings.requires_grad_(False)
+            if recipe.text.lora_rank:
+                network = adapt(network, recipe.text.lora_rank)
             reader = TokenEncoder(
                 network,
                 text.width,

@@ -14,13 +14,21 @@ from torch import Tensor, nn
 
 from mmmie.errors import CheckpointError
 from mmmie.learning.run import Run, write_json
+from mmmie.settings import Recipe
+
+TEXT_NETWORK = "encoders.text.reader.network."
+"""Where a model keeps the text encoder that it trains."""
 
 
 def save_checkpoint(folder: Path, model: nn.Module, contract: Mapping[str, Any]) -> None:
-    """Writes `model.safetensors`, then `contract.json` with the sha256 of it."""
+    """Writes `model.safetensors`, then `contract.json` with the sha256 of it.
+
+    What the text encoder's own files hold and training leaves alone is not written: the contract names them.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     weights = folder / "model.safetensors"
-    _save(weights, dict(model.state_dict()), {})
+    untrained = _pretrained(model)
+    _save(weights, {name: tensor for name, tensor in model.state_dict().items() if name not in untrained}, {})
     write_json(folder / "contract.json", {**contract, "sha256": checksum(weights)})
 
 
@@ -50,11 +58,41 @@ def checksum(path: Path) -> str:
 
 
 def take_weights(model: nn.Module, weights: Mapping[str, Tensor]) -> list[str]:
-    """Copies every tensor that `model` has under the same name and shape; returns the names of those it lacks."""
-    own = model.state_dict()
+    """Copies every tensor that `model` has under the same name and shape; returns the names of those it lacks.
+
+    Pretrained weights that do not learn stay what the text encoder's files say.
+    """
+    untrained = _pretrained(model)
+    own = {name: tensor for name, tensor in model.state_dict().items() if name not in untrained}
     fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
     model.load_state_dict(fitting, strict=False)
     return sorted(set(own) - set(fitting))
+
+
+def begin_with(model: nn.Module, start: Run, recipe: Recipe, shapes: Mapping[str, Any]) -> None:
+    """Takes the weights of another run, but for its labels' scale and what was measured in its audio and vision.
+
+    Raises:
+        CheckpointError: its text encoder is another one, or was trained in another way, so that what it learned would
+            be lost; its weights are missing or damaged.
+    """
+    theirs = start.contract["modalities"].get("text")
+    if theirs and "text" in shapes:
+        if theirs["fingerprint"] != shapes["text"].fingerprint:
+            raise CheckpointError(
+                f"{start.path} was trained with the text encoder {start.recipe.text.encoder}, of another fingerprint "
+                "than this recipe's. Set the same text.encoder and text.max_tokens in both recipes."
+            )
+        text, own = start.recipe.text, recipe.text
+        if "frozen" not in (text.depth, own.depth) and text.lora_rank != own.lora_rank:
+            raise CheckpointError(
+                f"{start.path} trained its text encoder with text.lora_rank = {text.lora_rank}, and this recipe has "
+                f"{own.lora_rank}: what it learned would be lost. Set the same in both recipes."
+            )
+    weights = weights_of(start)
+    kept = {"label_centre", "label_scale"}
+    measured = {name for name in weights if ".standardise." in name and ".text." not in name}
+    take_weights(model, {name: tensor for name, tensor in weights.items() if name not in kept | measured})
 
 
 def save_state(
@@ -92,6 +130,11 @@ def load_state(
 def parameters_of(module: nn.Module) -> Iterable[tuple[str, nn.Parameter]]:
     """The parameters that learn, by name."""
     return ((name, p) for name, p in module.named_parameters() if p.requires_grad)
+
+
+def _pretrained(model: nn.Module) -> set[str]:
+    """Names of the text encoder's weights that do not learn."""
+    return {name for name, p in model.named_parameters() if name.startswith(TEXT_NETWORK) and not p.requires_grad}
 
 
 def _under(tensors: Mapping[str, Tensor], key: str) -> dict[str, Tensor]:

@@ -5,12 +5,10 @@ import re
 import torch
 from torch import nn
 
-from mmmie.learning.checkpoint import parameters_of
+from mmmie.learning.checkpoint import TEXT_NETWORK, parameters_of
 from mmmie.learning.objective import Objective
 from mmmie.models.network import Network
 from mmmie.settings import TrainingSettings
-
-TEXT_NETWORK = "encoders.text.reader.network."
 
 
 def make_optimizer(model: Network, objective: Objective, settings: TrainingSettings) -> torch.optim.Optimizer:

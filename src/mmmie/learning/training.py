@@ -20,10 +20,10 @@ from torch.nn.parallel import DistributedDataParallel
 from mmmie.corpus.batching import Batch, Batcher
 from mmmie.corpus.store import Bools, Ints, TrainingParts
 from mmmie.device import compute_device
-from mmmie.errors import CheckpointError, NonFiniteError, TrainingError
+from mmmie.errors import NonFiniteError, TrainingError
 from mmmie.learning import parallel
 from mmmie.learning.assembly import build, contract_of, fit_readouts, fit_scalers, modalities_of, shapes_of, sources_of
-from mmmie.learning.checkpoint import load_state, parameters_of, save_checkpoint, save_state, take_weights, weights_of
+from mmmie.learning.checkpoint import begin_with, load_state, parameters_of, save_checkpoint, save_state
 from mmmie.learning.objective import Objective, Term
 from mmmie.learning.optimizing import learning_rate_factor, make_optimizer
 from mmmie.learning.progress import Progress, Silent
@@ -141,7 +141,7 @@ class _Training:
         seen = {video for part in parts for video in part.videos}
         self.videos = sorted(seen | set(start.training_videos if start is not None else ()))
         if start is not None:
-            _begin_with(model, start, self.shapes)
+            begin_with(model, start, recipe, self.shapes)
         self.device = compute_device()
         self.model = model.to(self.device)
         self.train = Batcher(parts.train, sources["train"], recipe.model.context)
@@ -376,19 +376,6 @@ def _check_parts(parts: TrainingParts) -> None:
     shared = set(parts.train.videos) & set(parts.valid.videos)
     if shared:
         raise TrainingError(f"the video '{min(shared)}' is in train and valid; context would leak between them")
-
-
-def _begin_with(model: Network, start: Run, shapes: Mapping[str, Any]) -> None:
-    theirs = start.contract["modalities"].get("text")
-    if theirs and "text" in shapes and theirs["fingerprint"] != shapes["text"].fingerprint:
-        raise CheckpointError(
-            f"{start.path} was trained with the text encoder {start.recipe.text.encoder}, of another fingerprint than "
-            "this recipe's. Set the same text.encoder and text.max_tokens in both recipes."
-        )
-    weights = weights_of(start)
-    own_label = {name: weights.pop(name) for name in ("label_centre", "label_scale")}
-    assert own_label
-    take_weights(model, {name: w for name, w in weights.items() if ".standardise." not in name or ".text." in name})
 
 
 def _some(ids: list[str]) -> str:
