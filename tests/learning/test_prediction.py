@@ -10,6 +10,7 @@ import pytest
 
 from mmmie.corpus.store import Corpus, TrainingParts
 from mmmie.errors import CheckpointError
+from mmmie.learning.checkpoint import weights_of
 from mmmie.learning.prediction import predict
 from mmmie.learning.training import fit
 from mmmie.settings import Recipe
@@ -67,7 +68,10 @@ def test_a_damaged_checkpoint_is_refused(
     assert not (tmp_path / "after").exists()
 
 
-@pytest.mark.parametrize("sections", [{}, {"text": {"depth": "full", "passage_tokens": 40}}])
+FULL = {"depth": "full", "passage_tokens": 40}
+
+
+@pytest.mark.parametrize("sections", [{}, {"text": FULL}, {"text": {**FULL, "lora_rank": 2}}])
 def test_predictions_do_not_depend_on_the_batch(
     tmp_path: Path, parts: TrainingParts, recipe: Make, sections: dict[str, Any]
 ) -> None:
@@ -76,3 +80,32 @@ def test_predictions_do_not_depend_on_the_batch(
     assert scores.dtype == np.float32
     assert len(scores) == len(parts.valid)
     np.testing.assert_array_equal(scores, predict(run.path, parts.valid))
+
+
+@pytest.mark.parametrize("text", [FULL, {**FULL, "lora_rank": 2}, {"depth": "top", "top_layers": 1, "lora_rank": 2}])
+def test_a_checkpoint_holds_of_the_text_encoder_what_was_trained(
+    tmp_path: Path, parts: TrainingParts, recipe: Make, text: dict[str, Any]
+) -> None:
+    run = fit(recipe(text=text, training={"epochs": 2, "encoder_learning_rate": 1e-2}), parts, tmp_path / "run")
+    names = [name for name in weights_of(run) if ".reader.network." in name]
+    assert names
+    assert not any("embeddings" in name for name in names)
+    matrices = [name for name in names if name.endswith("query.weight")]
+    factors = [name for name in names if name.endswith(("query.up_OR", "query.down_RI"))]
+    assert bool(matrices) != bool(factors)
+    np.testing.assert_allclose(
+        np.abs(predict(run, parts.valid) - parts.valid.labels).mean(), run.status["best_valid_mae"]
+    )
+
+
+def test_another_rank_to_begin_with_is_refused(tmp_path: Path, parts: TrainingParts, recipe: Make) -> None:
+    short = {"epochs": 1}
+    whole = fit(recipe(text=FULL, training=short), parts, tmp_path / "whole")
+    low = fit(recipe(text={**FULL, "lora_rank": 2}, training=short), parts, tmp_path / "low")
+    with pytest.raises(CheckpointError, match=r"whole trained its text encoder with text.lora_rank = 0, and .* has 2"):
+        fit(low.recipe, parts, tmp_path / "after", start=whole)
+    with pytest.raises(CheckpointError, match=r"lora_rank = 2, and this recipe has 0"):
+        fit(whole.recipe, parts, tmp_path / "after", start=low)
+    fit(recipe(training=short), parts, tmp_path / "frozen", start=low)
+    after = fit(low.recipe, parts, tmp_path / "after", start=low)
+    assert after.recipe.text.lora_rank == 2

@@ -16,6 +16,7 @@ SHAPES = {"text": Shape(5, False, ""), "audio": Shape(5, False, "")}
     ("sections", "message"),
     [
         ({"model": {"noise": "none"}}, "needs a stochastic encoder"),
+        ({"text": {"lora_rank": 4}}, "changes an encoder that is trained"),
         ({"model": {"noise": "none"}, "minimise": {"estimator": "vib"}}, "needs a stochastic encoder"),
         ({"minimise": {"estimator": "vclub", "target_nats": 2.0}}, "not a rate in nats"),
         ({"minimise": {"estimator": "trace_covariance", "target_nats": 2.0}}, "not a rate in nats"),
