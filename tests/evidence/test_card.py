@@ -8,6 +8,7 @@ import pytest
 from mmmie.cli.main import main
 from mmmie.evidence.card import RECONSTRUCTION, make_card
 from mmmie.evidence.evaluation import evaluate
+from mmmie.evidence.packing import pack
 from mmmie.learning.run import Run
 
 
@@ -66,6 +67,18 @@ def test_the_licence_of_the_data_is_copied(licensed, licence, research_only):
     assert card.values["research_only"] == research_only
     assert ("Research only, non-commercial." in str(card)) == research_only
     assert f"Of the data it was trained on: {licence}." in str(card)
+
+
+def test_the_licences_of_all_corpora_it_learned_from_are_named(run, licensed, tmp_path):
+    file = run.path / "checkpoint" / "contract.json"
+    before = [{"name": "first", "fingerprint": "", "licence": "research only"}, {"name": "second", "licence": "MIT"}]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "began_with": before}))
+    card = licensed("MIT")
+    assert card.values["licence"] == "MIT; research only"
+    assert card.values["research_only"]
+    assert "Training began with what a run had learned from first, then second." in str(card)
+    packed = Run.open(pack(Run.open(run.path), tmp_path / "packed"))
+    assert str(make_card(packed)) == (packed.path / "card.md").read_text(), "once each, however often it is packed"
 
 
 def test_without_the_corpus_nothing_is_permitted(run, licensed, tmp_path):

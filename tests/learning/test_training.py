@@ -322,6 +322,8 @@ def test_beginning_with_another_run(tmp_path: Path, parts: TrainingParts, recipe
     assert "label_centre" not in same
     assert "identity.modality.weight" not in same, "there is one modality fewer"
     assert {*parts.train.videos} <= {*run.training_videos}
+    (learned_from,) = run.contract["began_with"]
+    assert learned_from["fingerprint"] == before.corpus_fingerprint
     fresh = fit(wanted, other.training(), tmp_path / "fresh")
     assert not torch.allclose(weights(fresh)["fusion.query_D"], theirs["fusion.query_D"], atol=1e-3)
 

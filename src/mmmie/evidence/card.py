@@ -56,13 +56,15 @@ def make_card(run: "Run") -> Card:
     calibrated = (run.path / CALIBRATION_FILE).exists()
     coverage = Coverage.read(run)
     data = _data(run)
-    licence = data.pop("licence")
+    before = contract.get("began_with", [])
+    licence = "; ".join(dict.fromkeys(filter(None, (data["licence"], *(corpus["licence"] for corpus in before)))))
     values = {
         "name": run.name,
         "seed": run.seed,
         "system": recipe.model.system,
         "reconstruction": RECONSTRUCTION,
         "data": data,
+        "began_with": [corpus["name"] for corpus in before],
         "licence": licence,
         "research_only": _research_only(licence),
         "label": contract.get("label", {}),
@@ -72,6 +74,7 @@ def make_card(run: "Run") -> Card:
             "method": recipe.method,
             "start_from": recipe.start_from or None,
             "text depth": recipe.text.depth,
+            "text rank": recipe.text.lora_rank or None,
             "width": recipe.model.width,
             "context": recipe.model.context,
             "MI maximised by": recipe.maximise.estimator,
@@ -162,7 +165,7 @@ def _limits(coverage: Coverage | None) -> list[str]:
 def _markdown(card: Mapping[str, Any]) -> str:
     licence = card["licence"] or "unknown: the corpus is not there to say"
     terms = "Research only, non-commercial. " if card["research_only"] else ""
-    data, label = card["data"], card["label"]
+    data, label, before = card["data"], card["label"], card["began_with"]
     lines = [
         f"# {card['name']}, seed {card['seed']}",
         f"Sentiment of utterances from {', '.join(card['modalities']) or 'unknown modalities'}, by {card['system']}. "
@@ -172,6 +175,7 @@ def _markdown(card: Mapping[str, Any]) -> str:
         f"{terms}Of the data it was trained on: {licence}.",
         "## Data",
         f"{data.get('name')} (fingerprint {data['fingerprint']}). {data.get('source', '')}".strip(),
+        *([f"Training began with what a run had learned from {', then '.join(before)}."] if before else []),
         _table(["split", "utterances", "videos"], [[s, n["utterances"], n["videos"]] for s, n in data["sizes"].items()])
         if data["sizes"]
         else "Its sizes are unknown: the corpus is not where it was.",

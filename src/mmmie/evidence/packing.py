@@ -35,7 +35,7 @@ def pack(run: "Run", out: str | Path) -> Path:
     calibrate(run)
     card = make_card(run)
     data = card.values["data"]
-    contract = {**run.contract, "corpus": {**data, "licence": card.values["licence"], "path": ""}}
+    contract = {**run.contract, "corpus": {**data, "path": ""}}
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{out.name}.", dir=out.parent))
     try:

@@ -185,15 +185,28 @@ def _frame_moments(features: RaggedFeatures) -> tuple[Tensor, Tensor]:
     return torch.tensor(mean, dtype=torch.float32), torch.tensor(deviation, dtype=torch.float32)
 
 
-def contract_of(recipe: Recipe, part: Part, shapes: Mapping[str, Shape]) -> dict[str, Any]:
-    """What a checkpoint expects of whatever it is given."""
+def contract_of(
+    recipe: Recipe, part: Part, shapes: Mapping[str, Shape], began_with: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What a checkpoint expects of whatever it is given, and all corpora that it learned from.
+
+    Args:
+        began_with: the contract of the run whose weights it began with.
+    """
     info = part.corpus.info
+    before = [*began_with.get("began_with", ()), began_with["corpus"]] if began_with else []
     return {
         "modalities": {name: asdict(shape) for name, shape in shapes.items()},
         "text_encoder": recipe.text.encoder if "text" in shapes else None,
         "context": recipe.model.context,
         "label": {"min": info.label_min, "max": info.label_max, "meaning": info.label_meaning},
-        "corpus": {"name": info.name, "path": str(part.corpus.path.resolve()), "fingerprint": info.fingerprint},
+        "corpus": {
+            "name": info.name,
+            "path": str(part.corpus.path.resolve()),
+            "fingerprint": info.fingerprint,
+            "licence": info.licence,
+        },
+        "began_with": [{key: corpus.get(key, "") for key in ("name", "fingerprint", "licence")} for corpus in before],
     }
 
 

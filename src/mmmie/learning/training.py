@@ -160,7 +160,7 @@ class _Training:
         self.learned = {name: p.detach() for name, p in parameters_of(self.model)}
         self.averages = {name: value.clone() for name, value in self.learned.items()}
         self.journal = _Journal()
-        self.contract = contract_of(recipe, parts.train, self.shapes)
+        self.contract = contract_of(recipe, parts.train, self.shapes, start.contract if start else None)
         if resume and state.is_file():
             check_resumed(Run.open(out), self.contract, self.videos)
             self._load(state)
