@@ -74,7 +74,7 @@ def test_the_licences_of_all_corpora_it_learned_from_are_named(run, licensed, tm
     before = [{"name": "first", "fingerprint": "", "licence": "research only"}, {"name": "second", "licence": "MIT"}]
     file.write_text(json.dumps({**json.loads(file.read_text()), "began_with": before}))
     card = licensed("MIT")
-    assert card.values["licence"] == "MIT; research only"
+    assert card.values["licence"] == "MIT; first: research only; second: MIT"
     assert card.values["research_only"]
     assert "Training began with what a run had learned from first, then second." in str(card)
     packed = Run.open(pack(Run.open(run.path), tmp_path / "packed"))

@@ -57,7 +57,8 @@ def make_card(run: "Run") -> Card:
     coverage = Coverage.read(run)
     data = _data(run)
     before = contract.get("began_with", [])
-    licence = "; ".join(dict.fromkeys(filter(None, (data["licence"], *(corpus["licence"] for corpus in before)))))
+    named = (f"{corpus['name']}: {corpus['licence']}" for corpus in before if corpus["licence"])
+    licence = "; ".join(filter(None, (data["licence"], *named)))
     values = {
         "name": run.name,
         "seed": run.seed,
