@@ -81,6 +81,15 @@ def test_the_licences_of_all_corpora_it_learned_from_are_named(run, licensed, tm
     assert str(make_card(packed)) == (packed.path / "card.md").read_text(), "once each, however often it is packed"
 
 
+def test_a_licence_that_is_not_stated_permits_nothing(run, licensed):
+    file = run.path / "checkpoint" / "contract.json"
+    before = [{"name": "first", "fingerprint": "", "licence": ""}]
+    file.write_text(json.dumps({**json.loads(file.read_text()), "began_with": before}))
+    card = licensed("MIT")
+    assert card.values["licence"] == "MIT; first: not stated"
+    assert card.values["research_only"]
+
+
 def test_without_the_corpus_nothing_is_permitted(run, licensed, tmp_path):
     licensed("CC0-1.0")
     shutil.rmtree(tmp_path / "copy.corpus")

@@ -57,8 +57,10 @@ def make_card(run: "Run") -> Card:
     coverage = Coverage.read(run)
     data = _data(run)
     before = contract.get("began_with", [])
-    named = (f"{corpus['name']}: {corpus['licence']}" for corpus in before if corpus["licence"])
-    licence = "; ".join(filter(None, (data["licence"], *named)))
+    licence = data["licence"]
+    if before:  # of which one that is not stated permits nothing
+        named = (f"{corpus['name']}: {corpus['licence'] or 'not stated'}" for corpus in before)
+        licence = "; ".join((licence or "not stated", *named))
     values = {
         "name": run.name,
         "seed": run.seed,
@@ -67,7 +69,7 @@ def make_card(run: "Run") -> Card:
         "data": data,
         "began_with": [corpus["name"] for corpus in before],
         "licence": licence,
-        "research_only": _research_only(licence),
+        "research_only": any(map(_research_only, (data["licence"], *(corpus["licence"] for corpus in before)))),
         "label": contract.get("label", {}),
         "modalities": contract.get("modalities", {}),
         "text_encoder": contract.get("text_encoder"),
