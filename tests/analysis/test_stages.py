@@ -1,5 +1,6 @@
 """Stages: done once, appearing whole, failing into a record."""
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -92,3 +93,22 @@ def test_what_a_killed_call_left_goes_when_the_stage_is_done(tmp_path: Path) -> 
         (tmp_path / name).mkdir()
     StageStore(tmp_path, StageLog()).make("media", "k", lambda folder: (folder / "x").touch())
     assert sorted(p.name for p in tmp_path.iterdir()) == ["media-k", "speech-k"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only the C library of Linux keeps what is freed")
+def test_what_a_stage_freed_goes_back_to_the_system(tmp_path: Path) -> None:
+    before = resident_mb()
+
+    def write(folder: Path) -> None:
+        kept = [bytes([1]) * 10_000 for _ in range(20_000)]
+        assert resident_mb() > before + 150
+        pins.append(kept[-1])  # at the top of the heap, so that by itself the C library gives nothing back
+
+    pins: list[bytes] = []
+    StageStore(tmp_path, StageLog()).make("voice", "k", write)
+    assert resident_mb() < before + 50
+
+
+def resident_mb() -> float:
+    lines = Path("/proc/self/status").read_text("utf-8").splitlines()
+    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
