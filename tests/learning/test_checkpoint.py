@@ -46,6 +46,24 @@ def test_a_state_comes_back_bit_for_bit(tmp_path: Path) -> None:
             assert tensor.shape == ours.shape
 
 
+def test_a_state_leaves_out_what_the_encoders_files_hold(tmp_path: Path) -> None:
+    def made() -> nn.Module:
+        torch.manual_seed(0)
+        network = nn.ModuleDict({"network": nn.ModuleList([nn.Linear(2, 2), nn.Linear(2, 2)])})
+        network["network"][0].requires_grad_(False)
+        return nn.ModuleDict({"encoders": nn.ModuleDict({"text": nn.ModuleDict({"reader": network})})})
+
+    module = made()
+    nn.init.ones_(module.encoders.text.reader.network[1].weight)
+    save_state(tmp_path / "s", {"m": module}, {}, {}, {})
+    assert [name for name in load_weights(tmp_path / "s") if ".network.0." in name] == []
+    other = made()
+    load_state(tmp_path / "s", {"m": other}, {})
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
+    with pytest.raises(CheckpointError, match=r"is not of this training \('encoders.text.*Delete it"):
+        load_state(tmp_path / "s", {"m": nn.Linear(2, 2)}, {})
+
+
 def test_a_checkpoint_names_the_sum_of_its_weights(tmp_path: Path) -> None:
     module, _ = trained()
     save_checkpoint(tmp_path / "c", module, {"context": 2})

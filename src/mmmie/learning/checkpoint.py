@@ -102,8 +102,14 @@ def save_state(
     averages: Mapping[str, Tensor],
     values: Mapping[str, Any],
 ) -> None:
-    """Everything training needs to go on bit for bit, in one file; `values` is JSON, kept in the file's header."""
-    tensors = {f"{key}/{name}": t for key, module in modules.items() for name, t in module.state_dict().items()}
+    """Everything training needs to go on bit for bit, in one file; `values` is JSON, kept in the file's header.
+
+    What `save_checkpoint` leaves out is left out here too.
+    """
+    tensors: dict[str, Tensor] = {}
+    for key, module in modules.items():
+        untrained = _pretrained(module)
+        tensors |= {f"{key}/{name}": t for name, t in module.state_dict().items() if name not in untrained}
     tensors |= {f"average/{name}": tensor for name, tensor in averages.items()}
     for key, optimizer in optimizers.items():
         for index, state in optimizer.state_dict()["state"].items():
@@ -114,10 +120,16 @@ def save_state(
 def load_state(
     path: Path, modules: Mapping[str, nn.Module], optimizers: Mapping[str, torch.optim.Optimizer]
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Puts modules and optimizers back as they were saved; returns the averages and the values."""
+    """Puts modules and optimizers back as they were saved; returns the averages and the values.
+
+    Raises:
+        CheckpointError: the file is missing or damaged, or of other modules.
+    """
     tensors, header = _load(path)
     for key, module in modules.items():
-        module.load_state_dict(_under(tensors, key))
+        missing, unknown = module.load_state_dict(_under(tensors, key), strict=False)
+        if others := [*unknown, *(name for name in missing if name not in _pretrained(module))]:
+            raise CheckpointError(f"{path} is not of this training ('{others[0]}'). Delete it, and train again.")
     for key, optimizer in optimizers.items():
         states: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under(tensors, key).items():
