@@ -6,6 +6,7 @@
 Faces are looked for while the words are recognised: decoding and the networks of both leave the interpreter alone.
 """
 
+import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -32,6 +33,10 @@ from mmmie.settings import AnalysisSettings, Modality
 
 VERSIONS = ("mmmie", "torch", "transformers", "faster-whisper", "av", "silero-vad", "ai-edge-litert")
 """Of the libraries that decide what comes out."""
+KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
+"""Kernels are compiled for each shape and kept; torch and oneDNN read here how many, when they compile the first."""
+KERNELS_KEPT = "32"
+"""By themselves they keep 1024 each, 4 MB a shape: the memory of an hour of text. With so few nothing takes longer."""
 
 
 class Analyzer:
@@ -45,6 +50,8 @@ class Analyzer:
 
     def __init__(self, request: Request) -> None:
         self.request = request
+        for cache in KERNEL_CACHES:
+            os.environ.setdefault(cache, KERNELS_KEPT)
 
     @classmethod
     def load(cls, run: str | Path | None = None, settings: AnalysisSettings | None = None) -> Self:
