@@ -320,7 +320,7 @@ class Recipe(Settings):
             raise RecipeError("\n".join(_explain(cls, origin, e) for e in error.errors())) from None
 
 
-NULLABLE = ("target_nats", "weight", "gradient_share", "modalities")
+NULLABLE = ("target_nats", "weight", "gradient_share", "modalities", "experts")
 """Keys whose null is a choice, and is written 'none' in TOML, which has no null."""
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mmmie.models.experts import Experts
-from mmmie.settings import ExpertSettings
+from mmmie.settings import ExpertSettings, Recipe
 
 PROVED = {"text": ExpertSettings(explained=0.5), "audio": ExpertSettings(explained=0.2, slope=0.7)}
 
@@ -38,3 +38,9 @@ def test_in_training_each_learns_by_itself() -> None:
     experts(scores, torch.tensor([[False, True]])).sum().backward()
     assert scores.grad is not None
     assert scores.grad.tolist() == [[0.0, 1.0]]
+
+
+def test_a_recipe_is_set_to_read_all_modalities_together() -> None:
+    values = {"name": "joined", "corpus": "c", "model": {"experts": {"text": {"explained": 0.5, "slope": 1.0}}}}
+    assert Recipe.parse(values, "test").model.experts is not None
+    assert Recipe.parse({**values, "model": {"experts": "none"}}, "test").model.experts is None
