@@ -28,8 +28,8 @@ if TYPE_CHECKING:
 
 Doubles = NDArray[np.float64]
 
-BATCH_UTTERANCES = 32
-"""No faster with more, and memory then grows with the length of a recording: every new shape leaves its scraps."""
+BATCH_UTTERANCES = 128
+"""As in validation: passages are cut within a batch, so that with another number a text has other neighbours."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -187,15 +187,13 @@ class TokenEncoder(nn.Module):
         key = "inputs_embeds" if self.top else "input_ids"
         # One context for all groups: leaving it forgets the weights that it has cast, a tenth of a step to cast again.
         with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16), attention_by(reference):
-            outputs = [
-                self.network(**{key: g.inputs_GT}, attention_mask=g.mask_GT.long(), output_hidden_states=True)
-                for g in inputs.tokens
-            ]
-        for group, output in zip(inputs.tokens, outputs, strict=True):
-            layers = output.hidden_states[1:] if self.top else output.hidden_states
-            sums, tokens = zip(*(mean_over_owners(x, group.owner_GT, num_rows) for x in layers), strict=True)
-            trained = trained + torch.cat(sums, -1)
-            counts = counts + tokens[0]
+            for group in inputs.tokens:
+                mask_GT = group.mask_GT.long()
+                states = self.network(**{key: group.inputs_GT}, attention_mask=mask_GT, output_hidden_states=True)
+                layers = states.hidden_states[1:] if self.top else states.hidden_states
+                sums, tokens = zip(*(mean_over_owners(x, group.owner_GT, num_rows) for x in layers), strict=True)
+                trained = trained + torch.cat(sums, -1)
+                counts = counts + tokens[0]
         means = trained / counts.clamp(min=1)[:, None]
         if not self.top:
             return means
