@@ -12,6 +12,7 @@ from mmmie.corpus.store import Corpus, Part
 from mmmie.errors import RecipeError
 from mmmie.features.text import TextEncoder
 from mmmie.features.text_sources import FrozenText, TopText, TrainedText, text_source
+from mmmie.models import encoders
 from mmmie.models.encoders import TokenEncoder
 from mmmie.settings import TextSettings
 from tiny_corpora import write_corpus, write_encoder
@@ -72,6 +73,32 @@ def test_padding_and_batching_change_nothing(part: Part, encoder: Path) -> None:
     many = means(part, settings, np.arange(len(part)))
     one = torch.cat([means(part, settings, np.array([row]))[min(1, row % 5)][None] for row in (5, 12, 19)])
     torch.testing.assert_close(one, many[[5, 12, 19]], rtol=1e-4, atol=1e-5)
+
+
+def test_where_nothing_learns_the_encoder_reads_few_tokens_at_once(
+    part: Part, encoder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = TextSettings(encoder=str(encoder), depth="full", passage_tokens=32)
+    batch = Batcher(part, {"text": text_source(part, settings, "float32")}, 1).batch(np.arange(len(part)))
+    found = TextEncoder.find(settings)
+    reader = TokenEncoder(found.load(), found.width, found.num_states, None, use_bfloat16=False).eval()
+    shapes: list[torch.Size] = []
+    reader.network.register_forward_pre_hook(
+        lambda _, __, given: shapes.append(given["input_ids"].shape), with_kwargs=True
+    )
+
+    whole = reader(batch.inputs["text"], len(batch.rows_N))
+    groups = [group.mask_GT.shape for group in batch.inputs["text"].tokens]
+    assert shapes == groups, "while it learns a group is one pass"
+    assert max(shape.numel() for shape in groups) > 70
+
+    shapes.clear()
+    monkeypatch.setattr(encoders, "TOKENS_AT_ONCE", 70)
+    with torch.no_grad():
+        parts = reader(batch.inputs["text"], len(batch.rows_N))
+    assert max(shape.numel() for shape in shapes) <= 70
+    assert sum(shape.numel() for shape in shapes) == sum(shape.numel() for shape in groups)
+    torch.testing.assert_close(parts, whole.detach(), rtol=1e-4, atol=1e-5)
 
 
 def test_absent_text_is_zero_and_not_present(part: Part, encoder: Path) -> None:

@@ -49,6 +49,13 @@ class TokenGroup:
     owner_GT: Tensor
     """(G, T) int64: which of the batch's N utterances the token belongs to; -1 for special and padding tokens."""
 
+    def pieces(self, most_tokens: int) -> "Iterator[TokenGroup]":
+        """The group in parts of at most `most_tokens` padded tokens; a longer sequence is a part of its own."""
+        sequences, longest = self.mask_GT.shape
+        number = -(-sequences // max(1, most_tokens // longest))
+        parts = zip(*(x.chunk(number) for x in (self.inputs_GT, self.mask_GT, self.owner_GT)), strict=True)
+        return (TokenGroup(*part) for part in parts)
+
 
 @dataclass(frozen=True)
 class Inputs:

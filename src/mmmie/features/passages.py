@@ -19,6 +19,8 @@ MAX_TOKEN_GROUPS = 8
 """Transformers lose little by small groups: the passages of a batch are padded within at most this many."""
 LENGTH_STEP = 8
 """Passages are padded to multiples of this: kernels are compiled for each new shape, so a few shapes are cheaper."""
+TOKENS_AT_ONCE = 1024
+"""Padded tokens of one pass where nothing learns: more are no faster, and all layers of more would stay in memory."""
 
 
 @dataclass(frozen=True)

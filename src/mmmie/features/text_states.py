@@ -24,13 +24,11 @@ from torch import Tensor, nn
 
 from mmmie.device import compute_device
 from mmmie.errors import FeatureError
-from mmmie.features.passages import Passage, mean_over_owners, padded, padded_length
+from mmmie.features.passages import TOKENS_AT_ONCE, Passage, mean_over_owners, padded, padded_length
 from mmmie.features.text import TextEncoder, use_bfloat16
 
 TOKENS_PER_BATCH = 4096
 """Padded together: in bfloat16 the length to which a passage is padded moves the last bits of its states."""
-TOKENS_AT_ONCE = 1024
-"""Of a batch, through the encoder together: all layers of more would stay in memory beside each other."""
 PASSAGES_PER_SHARD = 4096
 
 Progress = Callable[[int, int], None]

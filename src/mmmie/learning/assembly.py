@@ -18,6 +18,7 @@ from mmmie.features.text import TextEncoder, use_bfloat16
 from mmmie.features.text_sources import FrozenText, text_source
 from mmmie.features.text_states import Progress
 from mmmie.models.encoders import ModalityEncoder, Readout, SequenceEncoder, Standardise, TokenEncoder
+from mmmie.models.layers import with_fast_dropout
 from mmmie.models.lora import adapt
 from mmmie.models.network import Network
 from mmmie.models.systems import find_system, read_options
@@ -93,7 +94,7 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
         reader: SequenceEncoder | TokenEncoder
         if name == "text" and recipe.text.depth != "frozen":
             text = TextEncoder.find(recipe.text)
-            network = text.load()
+            network = with_fast_dropout(text.load())
             if not recipe.text.train_embeddings:
                 network.embeddings.requires_grad_(False)
             if recipe.text.lora_rank:

@@ -5,15 +5,16 @@ conditional p(f | x) is then known exactly, which is what makes I(X; F) measurab
 group, T steps, D width.
 """
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmmie.corpus.batching import Inputs, SequenceGroup
+from mmmie.corpus.batching import Inputs, SequenceGroup, TokenGroup
 from mmmie.errors import RecipeError
-from mmmie.features.passages import mean_over_owners
+from mmmie.features.passages import TOKENS_AT_ONCE, mean_over_owners
 from mmmie.models.layers import Dropout, attention_by
 
 NOISE_FLOOR = 0.02
@@ -187,7 +188,7 @@ class TokenEncoder(nn.Module):
         key = "inputs_embeds" if self.top else "input_ids"
         # One context for all groups: leaving it forgets the weights that it has cast, a tenth of a step to cast again.
         with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16), attention_by(reference):
-            for group in inputs.tokens:
+            for group in self._passes(inputs.tokens, reference):
                 mask_GT = group.mask_GT.long()
                 states = self.network(**{key: group.inputs_GT}, attention_mask=mask_GT, output_hidden_states=True)
                 layers = states.hidden_states[1:] if self.top else states.hidden_states
@@ -199,6 +200,13 @@ class TokenEncoder(nn.Module):
             return means
         assert inputs.frozen_ND is not None
         return torch.cat([inputs.frozen_ND[:, : self.frozen_dim], means], -1)
+
+    @staticmethod
+    def _passes(groups: Sequence[TokenGroup], reference: Tensor) -> Iterator[TokenGroup]:
+        """What is read at once: the groups, or smaller parts of them where that saves memory."""
+        if torch.is_grad_enabled() or reference.device.type != "cpu":
+            return iter(groups)
+        return (piece for group in groups for piece in group.pieces(TOKENS_AT_ONCE))
 
 
 class _StoredStates(nn.Module):
