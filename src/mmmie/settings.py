@@ -66,6 +66,16 @@ class ExpertSettings(Settings):
     """Of the labels on its score there: below 1 where it exaggerates."""
 
 
+class RidgeSettings(Settings):
+    """A regression that is fitted before training."""
+
+    penalty: float = Field(gt=0)
+    """In units of the features' variance."""
+    weights: tuple[tuple[Annotated[int, Field(gt=0)], Annotated[float, Field(ge=0)]], ...] = ()
+    """Blocks of columns in their order, as in `[[768, 1.0], [48, 2.0]]`: how many, and by what they are multiplied once
+    they are standardised; the more, the less the penalty holds them back. (): all alike."""
+
+
 class ModelSettings(Settings):
     """The network from features to score."""
 
@@ -86,9 +96,9 @@ class ModelSettings(Settings):
     noise_start: float = Field(0.5, gt=0.02)
     """s before training, or for good where it is fixed; the means have unit scale. Large is a regulariser by itself."""
     identity: IdentitySettings = IdentitySettings()
-    ridge: dict[Modality, Annotated[float, Field(gt=0)]] = {}
-    """Modalities of which one number is read, the score of a ridge regression on train, and its penalty in units of the
-    features' variance: for features that are wide beside the number of recordings, and new kinds of recordings."""
+    ridge: dict[Modality, RidgeSettings] = {}
+    """Modalities of which one number is read, the score of a ridge regression on train: for features that are wide
+    beside the number of recordings, and new kinds of recordings. With `experts` it is their score."""
     experts: dict[Modality, ExpertSettings] | None = None
     """None: the fusion network reads all modalities together. Else it reads each alone, with its context, and the
     scores are joined by what each has proved: for training data in which no utterance has all modalities."""

@@ -17,12 +17,20 @@ from mmmie.errors import CheckpointError, RecipeError
 from mmmie.features.text import TextEncoder, use_bfloat16
 from mmmie.features.text_sources import FrozenText, text_source
 from mmmie.features.text_states import Progress
-from mmmie.models.encoders import ModalityEncoder, Readout, SequenceEncoder, Standardise, TokenEncoder
+from mmmie.models.encoders import (
+    FrameReader,
+    ModalityEncoder,
+    Readout,
+    RidgeReader,
+    SequenceEncoder,
+    Standardise,
+    TokenEncoder,
+)
 from mmmie.models.layers import with_fast_dropout
 from mmmie.models.lora import adapt
 from mmmie.models.network import Network
 from mmmie.models.systems import find_system, read_options
-from mmmie.settings import ModelSettings, Recipe
+from mmmie.settings import ModelSettings, Recipe, RidgeSettings
 
 
 @dataclass(frozen=True)
@@ -91,7 +99,7 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
     settings = recipe.model
     encoders = {}
     for name, shape in shapes.items():
-        reader: SequenceEncoder | TokenEncoder
+        reader: FrameReader | TokenEncoder
         if name == "text" and recipe.text.depth != "frozen":
             text = TextEncoder.find(recipe.text)
             network = with_fast_dropout(text.load())
@@ -108,10 +116,13 @@ def build(recipe: Recipe, shapes: Mapping[str, Shape], label_centre: float = 0.0
             )
         else:
             standardise = Standardise(torch.zeros(shape.input_dim), torch.ones(shape.input_dim))
-            readout = Readout(shape.input_dim) if name in settings.ridge else None
-            reader = SequenceEncoder(
-                standardise, shape.input_dim, settings.width, settings.dropout, shape.sequence, readout
-            )
+            if name in settings.ridge and settings.experts is not None:
+                reader = RidgeReader(standardise, shape.input_dim, settings.width)
+            else:
+                readout = Readout(shape.input_dim) if name in settings.ridge else None
+                reader = SequenceEncoder(
+                    standardise, shape.input_dim, settings.width, settings.dropout, shape.sequence, readout
+                )
         encoders[name] = ModalityEncoder(
             reader, shape.input_dim, settings.width, settings.dropout, settings.noise, settings.noise_start
         )
@@ -122,7 +133,7 @@ def fit_scalers(model: Network, sources: Mapping[str, Source]) -> None:
     """Fits the standardisation of every modality that is not a trained text encoder; `sources` are those of train."""
     for name, source in sources.items():
         reader = model.encoders[name].reader
-        if not isinstance(reader, SequenceEncoder):
+        if not isinstance(reader, FrameReader):
             continue
         if isinstance(source, FrozenText):
             values = source.means_ND[torch.from_numpy(source.present)].float()
@@ -141,24 +152,39 @@ def fit_readouts(model: Network, sources: Mapping[str, Source], labels: Floats, 
 
     Source: Hoerl and Kennard (1970), on the means of the standardised frames of each utterance.
     """
-    for name, penalty in settings.ridge.items():
+    for name, ridge in settings.ridge.items():
         if name not in sources:
             continue
         reader = model.encoders[name].reader
-        if not isinstance(reader, SequenceEncoder):
+        if not isinstance(reader, RidgeReader | SequenceEncoder):
             raise RecipeError("model.ridge names text, whose encoder is trained. Set text.depth = 'frozen'.")
+        block_D = _block_weights(name, ridge, reader.input_dim)
         x_ND, rows_N = _utterance_means(reader, sources[name], np.isfinite(labels))
         y_N = torch.from_numpy(labels[rows_N].astype(np.float64))
-        x_ND = x_ND - x_ND.mean(0)
-        gram_DD = x_ND.T @ x_ND / len(x_ND) + penalty * torch.eye(x_ND.shape[1], dtype=torch.float64)
+        centre_D = x_ND.mean(0) * block_D
+        x_ND = x_ND * block_D - centre_D
+        gram_DD = x_ND.T @ x_ND / len(x_ND) + ridge.penalty * torch.eye(x_ND.shape[1], dtype=torch.float64)
         weight_D = torch.linalg.solve(gram_DD, x_ND.T @ (y_N - y_N.mean()) / len(x_ND))
-        weight_D = weight_D / (x_ND @ weight_D).std().clamp(min=1e-9)
-        readout = reader.frame[0]
+        deviation = (x_ND @ weight_D).std().clamp(min=1e-9)
+        intercept = y_N.mean() - centre_D @ weight_D
+        readout = reader.readout
         assert isinstance(readout, Readout)
-        readout.weight_D = weight_D.float()
+        readout.weight_D = (weight_D * block_D / deviation).float()
+        readout.slope = (deviation / model.label_scale).float()
+        readout.intercept = ((intercept - model.label_centre) / model.label_scale).float()
 
 
-def _utterance_means(reader: SequenceEncoder, source: Source, wanted: Bools) -> tuple[Tensor, NDArray[np.intp]]:
+def _block_weights(name: str, ridge: RidgeSettings, dim: int) -> Tensor:
+    """(D,) float64 by what each standardised column is multiplied."""
+    if not ridge.weights:
+        return torch.ones(dim, dtype=torch.float64)
+    columns = sum(number for number, _ in ridge.weights)
+    if columns != dim:
+        raise RecipeError(f"model.ridge.{name}.weights tell of {columns} columns, and the features have {dim}")
+    return torch.cat([torch.full((number,), weight, dtype=torch.float64) for number, weight in ridge.weights])
+
+
+def _utterance_means(reader: FrameReader, source: Source, wanted: Bools) -> tuple[Tensor, NDArray[np.intp]]:
     """(N, D) float64 mean standardised frames of wanted utterances that have the modality, and (N,) their rows."""
     rows_N = np.flatnonzero(source.present & wanted)
     if isinstance(source, FrozenText):

@@ -348,5 +348,9 @@ def _follow(ratio: Tensor, task_norm: float, own_norm: float) -> None:
 
 
 def _gradient_norm(value: Tensor, samples: list[Tensor]) -> float:
-    gradients = torch.autograd.grad(value, samples, retain_graph=True, allow_unused=True)
+    """Over the samples that learn: what a regression predicts is fixed."""
+    learning = [sample for sample in samples if sample.requires_grad]
+    if not learning or not value.requires_grad:
+        return 0.0
+    gradients = torch.autograd.grad(value, learning, retain_graph=True, allow_unused=True)
     return math.sqrt(sum(float(g.square().sum()) for g in gradients if g is not None))

@@ -236,7 +236,8 @@ class _Training:
         if not bool(torch.isfinite(total)):
             raise self._non_finite(terms, prediction, batch)
         self.optimizer.zero_grad()
-        total.backward()
+        if total.requires_grad:  # not where regressions alone were read
+            total.backward()
         norm = nn.utils.clip_grad_norm_(
             [p for group in self.optimizer.param_groups for p in group["params"]], settings.gradient_clip
         )

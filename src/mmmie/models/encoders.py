@@ -5,6 +5,7 @@ conditional p(f | x) is then known exactly, which is what makes I(X; F) measurab
 group, T steps, D width.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
@@ -63,13 +64,22 @@ class Readout(nn.Module):
     """
 
     weight_D: Tensor
+    slope: Tensor
+    intercept: Tensor
 
     def __init__(self, dim: int) -> None:
         super().__init__()
         self.register_buffer("weight_D", torch.zeros(dim))
+        self.register_buffer("slope", torch.tensor(0.0))
+        self.register_buffer("intercept", torch.tensor(0.0))
 
     def forward(self, values: Tensor) -> Tensor:
         return (values @ self.weight_D)[..., None]
+
+    def predict(self, values: Tensor) -> Tensor:
+        """(..., 1) what the regression predicts, in the units of the network's score."""
+        number: Tensor = self(values)
+        return number * self.slope + self.intercept
 
 
 class Noise(nn.Module):
@@ -84,15 +94,66 @@ class Noise(nn.Module):
         return F.softplus(self.raw_D) + NOISE_FLOOR
 
 
-class SequenceEncoder(nn.Module):
-    """Frames of audio or vision, or one vector an utterance: an MLP by frame and attention pooling over real frames.
-
-    With sequences a gated recurrent unit runs between the two; with single vectors what is left is the plain MLP.
+class FrameReader(nn.Module, ABC):
+    """Frames of audio or vision, or one vector an utterance -> one representation for each utterance.
 
     Args:
         standardise: fitted on train.
         input_dim: D of the frames.
         width: of the result.
+    """
+
+    def __init__(self, standardise: nn.Module, input_dim: int, width: int) -> None:
+        super().__init__()
+        self.standardise = standardise
+        self.input_dim = input_dim
+        self.width = width
+
+    def forward(self, inputs: Inputs, num_rows: int) -> tuple[Tensor, Tensor]:
+        """Representations (N, width), and the means of the standardised frames (N, D)."""
+        if not inputs.groups:
+            reference = next(self.standardise.buffers())
+            return reference.new_zeros(num_rows, self.width), reference.new_zeros(num_rows, self.input_dim)
+        pooled, frame_means = zip(*(self._read(group) for group in inputs.groups), strict=True)
+        rows_N = torch.cat([group.rows_G for group in inputs.groups])
+        if len(pooled) == 1 and torch.equal(rows_N, torch.arange(num_rows, device=rows_N.device)):
+            return pooled[0], frame_means[0]  # vectors, which may be wide: they are in order, and not copied
+        order_N = rows_N.argsort()
+        return torch.cat(pooled)[order_N], torch.cat(frame_means)[order_N]
+
+    def _read(self, group: SequenceGroup) -> tuple[Tensor, Tensor]:
+        values_GTD = self.standardise(group.values_GTD).mul_(group.mask_GT[..., None])
+        counts_G1 = group.mask_GT.sum(1, keepdim=True).clamp(min=1)
+        means_GD = values_GTD[:, 0] if values_GTD.shape[1] == 1 else values_GTD.sum(1) / counts_G1
+        return self._pool(values_GTD, means_GD, group), means_GD
+
+    @abstractmethod
+    def _pool(self, values_GTD: Tensor, means_GD: Tensor, group: SequenceGroup) -> Tensor:
+        """(G, width) from the standardised frames, 0 where masked, and their means."""
+
+
+class RidgeReader(FrameReader):
+    """What a ridge regression predicts from an utterance, in every dimension of the representation.
+
+    For a modality that is read alone (`model.experts`): the score then goes on in a straight line where a network,
+    which has seen how well the regression fits its own train rows, makes it flat.
+    """
+
+    def __init__(self, standardise: nn.Module, input_dim: int, width: int) -> None:
+        super().__init__(standardise, input_dim, width)
+        self.readout = Readout(input_dim)
+
+    def _pool(self, values_GTD: Tensor, means_GD: Tensor, group: SequenceGroup) -> Tensor:  # noqa: ARG002
+        return self.readout.predict(means_GD).expand(-1, self.width)
+
+
+class SequenceEncoder(FrameReader):
+    """An MLP by frame and attention pooling over real frames.
+
+    With sequences a gated recurrent unit runs between the two; with single vectors what is left is the plain MLP.
+
+    Args:
+        standardise, input_dim, width: as of `FrameReader`.
         dropout: on the input and within.
         recurrent: False where each utterance is one vector.
         readout: what of the features is read; None: all.
@@ -107,35 +168,15 @@ class SequenceEncoder(nn.Module):
         recurrent: bool,
         readout: Readout | None = None,
     ) -> None:
-        super().__init__()
-        self.standardise = standardise
+        super().__init__(standardise, input_dim, width)
+        self.readout = readout
         first = Dropout(dropout) if readout is None else readout
         given = input_dim if readout is None else 1
         self.frame = nn.Sequential(first, nn.Linear(given, width), nn.GELU(), Dropout(dropout))
         self.recurrent = nn.GRU(width, width // 2, batch_first=True, bidirectional=True) if recurrent else None
         self.attention = nn.Linear(width, 1)
-        self.width = width
-        self.input_dim = input_dim
 
-    def forward(self, inputs: Inputs, num_rows: int) -> tuple[Tensor, Tensor]:
-        """Pooled representations (N, width), and the means of the standardised frames (N, D)."""
-        if not inputs.groups:
-            reference = self.attention.weight
-            return reference.new_zeros(num_rows, self.width), reference.new_zeros(num_rows, self.input_dim)
-        pooled, frame_means = zip(*(self._read(group) for group in inputs.groups), strict=True)
-        rows_N = torch.cat([group.rows_G for group in inputs.groups])
-        if len(pooled) == 1 and torch.equal(rows_N, torch.arange(num_rows, device=rows_N.device)):
-            return pooled[0], frame_means[0]  # vectors, which may be wide: they are in order, and not copied
-        order_N = rows_N.argsort()
-        return torch.cat(pooled)[order_N], torch.cat(frame_means)[order_N]
-
-    def _read(self, group: SequenceGroup) -> tuple[Tensor, Tensor]:
-        values_GTD = self.standardise(group.values_GTD).mul_(group.mask_GT[..., None])
-        counts_G1 = group.mask_GT.sum(1, keepdim=True).clamp(min=1)
-        means_GD = values_GTD[:, 0] if values_GTD.shape[1] == 1 else values_GTD.sum(1) / counts_G1
-        return self._pool(values_GTD, group), means_GD
-
-    def _pool(self, values_GTD: Tensor, group: SequenceGroup) -> Tensor:
+    def _pool(self, values_GTD: Tensor, means_GD: Tensor, group: SequenceGroup) -> Tensor:  # noqa: ARG002
         states_GTD = self.frame(values_GTD)
         if self.recurrent is not None:
             states_GTD = states_GTD + self._run(states_GTD, group.mask_GT)
@@ -232,7 +273,7 @@ class ModalityEncoder(nn.Module):
     """One modality of the method: reads the inputs, projects to the common width, and adds the known noise.
 
     Args:
-        reader: a SequenceEncoder, or a TokenEncoder for text that is trained.
+        reader: of frames or vectors, or a TokenEncoder for text that is trained.
         read_dim: what the reader gives.
         width: D of the representation.
         dropout: on what the reader gives.
@@ -242,7 +283,7 @@ class ModalityEncoder(nn.Module):
 
     def __init__(
         self,
-        reader: SequenceEncoder | TokenEncoder,
+        reader: FrameReader | TokenEncoder,
         read_dim: int,
         width: int,
         dropout: float,
@@ -258,7 +299,11 @@ class ModalityEncoder(nn.Module):
             )
         else:
             self.project = nn.Identity()
-        self.mean = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width, elementwise_affine=False))
+        self.mean: nn.Module
+        if isinstance(reader, RidgeReader):
+            self.mean = nn.Identity()
+        else:
+            self.mean = nn.Sequential(nn.Linear(width, width), nn.LayerNorm(width, elementwise_affine=False))
         self.noise = Noise(width, noise_start, noise == "learned") if noise != "none" else None
 
     def forward(self, inputs: Inputs, present_N: Tensor) -> Representation:

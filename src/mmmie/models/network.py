@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from mmmie.corpus.batching import Batch
-from mmmie.models.encoders import ModalityEncoder, Representation
+from mmmie.models.encoders import ModalityEncoder, Representation, RidgeReader
 from mmmie.models.experts import Experts
 from mmmie.models.identity import IdentityEmbedding
 from mmmie.models.layers import Dropout
@@ -54,6 +54,7 @@ class Network(nn.Module):
     ) -> None:
         super().__init__()
         self.modalities = tuple(encoders)
+        self.predicted = tuple(name for name, e in encoders.items() if isinstance(e.reader, RidgeReader))
         self.width = settings.width
         self.encoders = nn.ModuleDict(encoders)
         self.dropout = Dropout(settings.dropout)
@@ -86,14 +87,20 @@ class Network(nn.Module):
         )
         if self.experts is None:
             return self.fusion(window)  # type: ignore[no-any-return]
-        target_BM = window.mask_BMU[:, :, window.mask_BMU.shape[2] // 2]
-        return Reading(self.experts(self._alone(window), target_BM))
+        target = window.mask_BMU.shape[2] // 2
+        predicted = {name: samples[name][place_BU[:, target]].mean(1) for name in self.predicted}
+        return Reading(self.experts(self._alone(window, predicted), window.mask_BMU[:, :, target]))
 
-    def _alone(self, window: Window) -> Tensor:
-        """(B, M) the score of each modality with all others hidden."""
+    def _alone(self, window: Window, predicted: Mapping[str, Tensor]) -> Tensor:
+        """(B, M) the score of each modality with all others hidden; some are `predicted` already."""
         own = torch.eye(len(self.modalities), dtype=torch.bool, device=window.mask_BMU.device)
-        alone = [replace(window, mask_BMU=window.mask_BMU & own[m][:, None]) for m in range(len(own))]
-        return torch.stack([self.fusion(seen).score_B for seen in alone], dim=1)
+        scores = []
+        for m, name in enumerate(self.modalities):
+            if name in predicted:
+                scores.append(predicted[name])
+            else:
+                scores.append(self.fusion(replace(window, mask_BMU=window.mask_BMU & own[m][:, None])).score_B)
+        return torch.stack(scores, dim=1)
 
     def forward(
         self, batch: Batch, epsilon_MND: Tensor | None = None, visible: Mapping[str, Tensor] | None = None
