@@ -4,8 +4,8 @@
     python benchmarks/voice.py voice.corpus
 
 Each set is left out in turn, and all rows of the others fit the ridge regression of `model.ridge`. URDU, the only
-natural speech, never trains. Printed: r of prediction and label on each set left out, and their mean, by which the recipe
-is chosen; then what that choice is worth beyond itself: made with half of URDU's speakers, read on the other half.
+natural speech, never trains. Printed: r of prediction and label on each set left out, and their mean: it chooses the
+recipe; then what that choice is worth beyond itself: made with half of URDU's speakers, read on the other half.
 """
 
 import sys

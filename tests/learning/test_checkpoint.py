@@ -60,8 +60,14 @@ def test_a_state_leaves_out_what_the_encoders_files_hold(tmp_path: Path) -> None
     other = made()
     load_state(tmp_path / "s", {"m": other}, {})
     assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in module.state_dict().items())
-    with pytest.raises(CheckpointError, match=r"is not of this training \('encoders.text.*Delete it"):
+    with pytest.raises(CheckpointError, match=r"is not of this training \('bias'\)\. Delete it"):
         load_state(tmp_path / "s", {"m": nn.Linear(2, 2)}, {})
+    wider = made()
+    wider.encoders.text.reader.network[1] = nn.Linear(2, 3)
+    before = wider.encoders.text.reader.network[1].weight.clone()
+    with pytest.raises(CheckpointError, match=r"is not of this training \('encoders.text.*bias'\)"):
+        load_state(tmp_path / "s", {"m": wider}, {})
+    assert torch.equal(before, wider.encoders.text.reader.network[1].weight), "and nothing is put in"
 
 
 def test_a_checkpoint_names_the_sum_of_its_weights(tmp_path: Path) -> None:

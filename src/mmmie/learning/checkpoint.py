@@ -127,9 +127,11 @@ def load_state(
     """
     tensors, header = _load(path)
     for key, module in modules.items():
-        missing, unknown = module.load_state_dict(_under(tensors, key), strict=False)
-        if others := [*unknown, *(name for name in missing if name not in _pretrained(module))]:
-            raise CheckpointError(f"{path} is not of this training ('{others[0]}'). Delete it, and train again.")
+        saved = {name: tensor.shape for name, tensor in _under(tensors, key).items()}
+        needed = {name: tensor.shape for name, tensor in module.state_dict().items()}
+        if others := {n for n, _ in saved.items() ^ needed.items() if n in saved or n not in _pretrained(module)}:
+            raise CheckpointError(f"{path} is not of this training ('{min(others)}'). Delete it, and train again.")
+        module.load_state_dict(_under(tensors, key), strict=False)
     for key, optimizer in optimizers.items():
         states: dict[int, dict[str, Tensor]] = {}
         for name, tensor in _under(tensors, key).items():
