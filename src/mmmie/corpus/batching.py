@@ -22,6 +22,10 @@ MAX_GROUPS = 4
 GROUP_COST = 32
 """One more group costs as much as this many steps of one sequence: what padding is weighed against."""
 
+READ_TOGETHER = 128
+"""Utterances of a batch where nothing learns, the same in validation and whenever a run is read: passages of text are
+cut within a batch, so that with another number an utterance has other neighbours."""
+
 
 @dataclass(frozen=True)
 class SequenceGroup:
@@ -224,7 +228,7 @@ class Batcher:
             shares=tuple(torch.from_numpy(share) for share in shares),
         )
 
-    def in_order(self, batch_utterances: int) -> Iterator[Ints]:
+    def in_order(self, batch_utterances: int = READ_TOGETHER) -> Iterator[Ints]:
         """Targets in corpus order, whole videos as far as they fit: the cheapest way to see each row once."""
         batch: list[Ints] = []
         size = 0

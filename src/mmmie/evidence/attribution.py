@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 Doubles = NDArray[np.float64]
 
-BATCH_UTTERANCES = 128
-"""As in validation: passages are cut within a batch, so that with another number a text has other neighbours."""
-
 
 @dataclass(frozen=True, eq=False)
 class Reading:
@@ -123,7 +120,7 @@ def read(model: "Network", batcher: "Batcher", device: "torch.device") -> Readin
     model.eval()
     scores, alone, features = [], [], []
     with torch.no_grad():
-        for targets in batcher.in_order(BATCH_UTTERANCES):
+        for targets in batcher.in_order():
             batch = batcher.batch(targets).to(device)
             representations = model.encode(batch)
             encoded = {name: r.mean_ND for name, r in representations.items()}
@@ -147,7 +144,7 @@ def features_of_part(run: "Run", part: Part) -> tuple[dict[str, Floats], Bools]:
     model, batcher, device = prepare(run, part)
     features = []
     with torch.no_grad():
-        for targets in batcher.in_order(BATCH_UTTERANCES):
+        for targets in batcher.in_order():
             batch = batcher.batch(targets).to(device)
             own = torch.searchsorted(batch.rows_N, batch.target_B)
             features.append({name: _features(r, own) for name, r in model.encode(batch).items()})

@@ -20,7 +20,6 @@ import pyarrow.parquet as pq
 
 from mmmie.corpus.store import Bools, Corpus, Floats, Ints, Part
 from mmmie.errors import EvidenceError
-from mmmie.evidence.attribution import BATCH_UTTERANCES
 from mmmie.evidence.evaluation import open_test
 from mmmie.evidence.metrics import Metrics, measure
 from mmmie.evidence.predictions import replacing
@@ -200,8 +199,7 @@ def scores_under(run: "Run", part: Part, conditions: Sequence[Condition]) -> lis
         return {**sources, **sources_of(fewer_words, run.recipe, condition.modalities)}
 
     return [
-        scores_of(model, Batcher(part, under(condition), run.recipe.model.context), device, BATCH_UTTERANCES)
-        for condition in conditions
+        scores_of(model, Batcher(part, under(condition), run.recipe.model.context), device) for condition in conditions
     ]
 
 

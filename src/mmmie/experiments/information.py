@@ -101,14 +101,14 @@ def represent(run: "Run", part: Part) -> tuple[dict[str, NDArray[np.float32]], d
     whether each is there (N,)."""
     import torch
 
-    from mmmie.evidence.attribution import BATCH_UTTERANCES, prepare
+    from mmmie.evidence.attribution import prepare
     from mmmie.learning.validation import READING_SEED
 
     model, batcher, device = prepare(run, part)
     found: dict[str, list[Any]] = {name: [] for name in model.modalities}
     chance = torch.Generator().manual_seed(READING_SEED)
     with torch.no_grad():
-        for targets in batcher.in_order(BATCH_UTTERANCES):
+        for targets in batcher.in_order():
             batch = batcher.batch(targets).to(device)
             own = torch.searchsorted(batch.rows_N, batch.target_B)
             for name, representation in model.encode(batch).items():

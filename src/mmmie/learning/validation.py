@@ -39,7 +39,7 @@ def validate(
     objective.eval()
     chance = torch.Generator().manual_seed(READING_SEED)
     scores, sampled, labels, kept, videos = [], [], [], [], []
-    for targets in batcher.in_order(max(recipe.training.batch_utterances, 128)):
+    for targets in batcher.in_order():
         batch = batcher.batch(targets).to(device)
         epsilon_MND = torch.randn(len(model.modalities), len(batch.rows_N), model.width, generator=chance).to(device)
         representations = with_noise(model.encode(batch), epsilon_MND)
@@ -62,11 +62,11 @@ def validate(
 
 
 @torch.no_grad()
-def scores_of(model: Network, batcher: Batcher, device: torch.device, batch_utterances: int = 128) -> Floats:
+def scores_of(model: Network, batcher: Batcher, device: torch.device) -> Floats:
     """(N,) float32 scores of a part, from the means of the representations."""
     model.eval()
     found = []
-    for targets in batcher.in_order(batch_utterances):
+    for targets in batcher.in_order():
         found.append(model(batcher.batch(targets).to(device)).score_B.cpu())
     return torch.cat(found).float().numpy()
 
