@@ -35,7 +35,7 @@ VERSIONS = ("mmmie", "torch", "transformers", "faster-whisper", "av", "silero-va
 """Of the libraries that decide what comes out."""
 KERNEL_CACHES = ("LRU_CACHE_CAPACITY", "ONEDNN_PRIMITIVE_CACHE_CAPACITY")
 """Kernels are compiled for each shape and kept; torch and oneDNN read here how many, when they compile the first."""
-KERNELS_KEPT = "32"
+KERNELS_KEPT = "16"
 """By themselves they keep 1024 each, 4 MB a shape: the memory of an hour of text. With so few nothing takes longer."""
 
 

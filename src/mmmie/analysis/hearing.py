@@ -35,6 +35,7 @@ class Heard:
     key: str
     speech: tuple[Span, ...]
     transcript: Transcript
+    """Without its segments: the utterances hold their words."""
     turns: tuple[Turn, ...]
     utterances: tuple[Spoken, ...]
 
@@ -83,7 +84,7 @@ def hear(store: StageStore, opened: Opened, transcript: Path | None, settings: A
         "utterances", key, lambda folder: _save(folder, tuple[Spoken, ...], into_utterances(words, turns))
     )
     utterances = load_value(place / "value.json", tuple[Spoken, ...])
-    return Heard(key, speech, words, turns, utterances)
+    return Heard(key, speech, replace(words, segments=()), turns, utterances)
 
 
 def _speech(store: StageStore, opened: Opened) -> tuple[Span, ...]:

@@ -37,12 +37,18 @@ TOLD_SECONDS = 5.0
 
 @dataclass(frozen=True)
 class Looked:
-    """The faces of a video, or why there are none to speak of."""
+    """Where the faces of a video are, or why there are none to speak of."""
 
     key: str = ""
-    faces: Faces | None = None
+    file: Path | None = None
     reason: str = "not asked for"
     notes: tuple[str, ...] = ()
+
+    def faces(self) -> Faces:
+        """Read from the file: those of hours are not kept while other stages run."""
+        assert self.file is not None
+        with np.load(self.file, allow_pickle=False) as file:
+            return Faces(**{f.name: file[f.name] for f in fields(Faces)})
 
 
 @dataclass(frozen=True)
@@ -85,8 +91,7 @@ def look(store: StageStore, opened: Opened, rate_hz: float) -> Looked:
         place = store.make("faces", key, write)
     except StageFailed:
         return Looked(reason="faces could not be looked for")
-    with np.load(place / FACES_FILE, allow_pickle=False) as file:
-        return Looked(key, Faces(**{f.name: file[f.name] for f in fields(Faces)}))
+    return Looked(key, place / FACES_FILE)
 
 
 def _told(seen: Iterable[Frame], store: StageStore) -> Iterator[Frame]:
@@ -101,11 +106,12 @@ def _told(seen: Iterable[Frame], store: StageStore) -> Iterator[Frame]:
 def speakers_faces(looked: Looked, heard: Heard) -> FaceFound:
     """The face of the speaker of each utterance, where one can be told."""
     count = len(heard.utterances)
-    if looked.faces is None:
+    if looked.file is None:
         return FaceFound(missing=(looked.reason,) * count, seen=(None,) * count, notes=looked.notes)
-    links = link_speakers(looked.faces, heard.utterances)
+    faces = looked.faces()
+    links = link_speakers(faces, heard.utterances)
     spans = [(u.start, u.end) for u in heard.utterances]
-    pooled = face.pool(looked.faces, spans, [link.track for link in links])
+    pooled = face.pool(faces, spans, [link.track for link in links])
     shown = [i for i, column in enumerate(face.MODEL_COLUMNS) if column.name in SHOWN]
     return FaceFound(
         key=key_of(looked.key, heard.key),
