@@ -1,7 +1,7 @@
 """What each branch of the checkpoint that ships is worth on valid, set by set, and whether its intervals hold.
 
     mmmie train recipes/analysis.toml          (docs/analysis.md says from what)
-    python benchmarks/branches.py runs/analysis/0
+    python benchmarks/checkpoint/branches.py runs/analysis/0 corpora/analysis.corpus
 
 Scores are the joined ones, r is their correlation with the labels, and the run's own calibration abstains. Coverage:
 over 40 random halves of the speakers, or of the videos where nobody is named; margins from one half of all that has the
@@ -54,7 +54,7 @@ def coverages(part: Part, reading: Reading, levels: Levels) -> tuple[Doubles, Do
 
 def main() -> None:
     run = Run.open(sys.argv[1])
-    part = Corpus.open(run.recipe.corpus).training().valid
+    part = Corpus.open(sys.argv[2]).training().valid
     calibration = calibrate(run)
     reading = read_part(run, part)
     worth = calibration.judge(reading)

@@ -1,7 +1,7 @@
 """What a regression of the voice is worth on recordings of a set it has not seen, by penalty and weight of prosody.
 
     mmmie import recipes/data/expressive-voice.toml ../shared/data/expressive --out voice.corpus
-    python benchmarks/voice.py voice.corpus
+    python benchmarks/checkpoint/voice.py voice.corpus
 
 Each set is left out in turn, and all rows of the others fit the ridge regression of `model.ridge`. URDU, the only
 natural speech, never trains. Printed: r of prediction and label on each set left out, and their mean: it chooses the
