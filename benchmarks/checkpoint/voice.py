@@ -14,6 +14,8 @@ from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
+from sklearn.linear_model import Ridge
+from sklearn.preprocessing import StandardScaler
 
 from mmmie.corpus.store import Corpus
 from mmmie.features.prosody import COLUMNS
@@ -28,14 +30,10 @@ Doubles = NDArray[np.float64]
 
 def predicted(x_ND: Doubles, y_N: Doubles, train_N: NDArray[np.bool_], penalty: float, weight: float) -> Doubles:
     """(N,) what the regression of the train rows says of all rows; the last columns, prosody, weigh `weight`."""
-    deviation_D = x_ND[train_N].std(0)
-    x_ND = (x_ND - x_ND[train_N].mean(0)) / np.where(deviation_D > 1e-6, deviation_D, np.inf)
-    x_ND = x_ND.clip(-10, 10)
+    x_ND = StandardScaler().fit(x_ND[train_N]).transform(x_ND).clip(-10, 10)
     x_ND[:, -len(COLUMNS) :] *= weight
-    x_ND = x_ND - x_ND[train_N].mean(0)
-    seen = x_ND[train_N]
-    gram = seen.T @ seen / len(seen) + penalty * np.eye(x_ND.shape[1])
-    return np.asarray(x_ND @ np.linalg.solve(gram, seen.T @ (y_N[train_N] - y_N[train_N].mean()) / len(seen)))
+    ridge = Ridge(alpha=penalty * int(train_N.sum())).fit(x_ND[train_N], y_N[train_N])
+    return np.asarray(ridge.predict(x_ND))
 
 
 def main() -> None:

@@ -44,7 +44,7 @@ def test_a_readout_is_ridge_regression(corpus: Corpus, recipe: Make, modality: s
     frames = [reader.standardise(torch.from_numpy(values[mask])) for values, mask in (features[int(r)] for r in rows)]
     means = torch.stack([x.mean(0) for x in frames]).double().numpy()
     expected = Ridge(alpha=PENALTY * len(rows)).fit(means, train.labels[rows]).predict(means)
-    found = reader.frame[0](torch.from_numpy(means).float())[:, 0].numpy()
+    found = reader.readout(torch.from_numpy(means).float())[:, 0].numpy()
     np.testing.assert_allclose(found - found.mean(), (expected - expected.mean()) / expected.std(ddof=1), atol=1e-4)
     assert reader.frame[1].in_features == 1
 
@@ -112,8 +112,8 @@ def test_a_batch_in_which_regressions_alone_are_read_teaches_nothing(tmp_path: P
 def test_a_readout_is_fixed_and_travels_with_the_weights(tmp_path: Path, corpus: Corpus, recipe: Make) -> None:
     wanted = recipe(model={"ridge": {"audio": {"penalty": PENALTY}}}, training={"epochs": 2})
     run = fit(wanted, corpus.training(), tmp_path / "run")
-    name = "encoders.audio.reader.frame.0.weight_D"
-    start = network(wanted, corpus).encoders["audio"].reader.frame[0].weight_D  # type: ignore[union-attr, index]
+    name = "encoders.audio.reader.readout.weight_D"
+    start = network(wanted, corpus).encoders["audio"].reader.readout.weight_D  # type: ignore[union-attr, index]
     assert torch.equal(weights_of(run)[name], start)
     assert np.isfinite(predict(run, corpus.test())).all()
 

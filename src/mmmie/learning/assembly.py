@@ -156,7 +156,7 @@ def fit_readouts(model: Network, sources: Mapping[str, Source], labels: Floats, 
         if name not in sources:
             continue
         reader = model.encoders[name].reader
-        if not isinstance(reader, RidgeReader | SequenceEncoder):
+        if not isinstance(reader, FrameReader):
             raise RecipeError("model.ridge names text, whose encoder is trained. Set text.depth = 'frozen'.")
         block_D = _block_weights(name, ridge, reader.input_dim)
         x_ND, rows_N = _utterance_means(reader, sources[name], np.isfinite(labels))
@@ -168,7 +168,7 @@ def fit_readouts(model: Network, sources: Mapping[str, Source], labels: Floats, 
         deviation = (x_ND @ weight_D).std().clamp(min=1e-9)
         intercept = y_N.mean() - centre_D @ weight_D
         readout = reader.readout
-        assert isinstance(readout, Readout)
+        assert readout is not None
         readout.weight_D = (weight_D * block_D / deviation).float()
         readout.slope = (deviation / model.label_scale).float()
         readout.intercept = ((intercept - model.label_centre) / model.label_scale).float()

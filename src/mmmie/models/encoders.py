@@ -101,11 +101,13 @@ class FrameReader(nn.Module, ABC):
         standardise: fitted on train.
         input_dim: D of the frames.
         width: of the result.
+        readout: what of the features is read; None: all.
     """
 
-    def __init__(self, standardise: nn.Module, input_dim: int, width: int) -> None:
+    def __init__(self, standardise: nn.Module, input_dim: int, width: int, readout: Readout | None) -> None:
         super().__init__()
         self.standardise = standardise
+        self.readout = readout
         self.input_dim = input_dim
         self.width = width
 
@@ -140,10 +142,10 @@ class RidgeReader(FrameReader):
     """
 
     def __init__(self, standardise: nn.Module, input_dim: int, width: int) -> None:
-        super().__init__(standardise, input_dim, width)
-        self.readout = Readout(input_dim)
+        super().__init__(standardise, input_dim, width, Readout(input_dim))
 
     def _pool(self, values_GTD: Tensor, means_GD: Tensor, group: SequenceGroup) -> Tensor:  # noqa: ARG002
+        assert self.readout is not None
         return self.readout.predict(means_GD).expand(-1, self.width)
 
 
@@ -153,10 +155,9 @@ class SequenceEncoder(FrameReader):
     With sequences a gated recurrent unit runs between the two; with single vectors what is left is the plain MLP.
 
     Args:
-        standardise, input_dim, width: as of `FrameReader`.
-        dropout: on the input and within.
+        standardise, input_dim, width, readout: as of `FrameReader`.
+        dropout: on the input, unless one number of it is read, and within.
         recurrent: False where each utterance is one vector.
-        readout: what of the features is read; None: all.
     """
 
     def __init__(
@@ -168,16 +169,14 @@ class SequenceEncoder(FrameReader):
         recurrent: bool,
         readout: Readout | None = None,
     ) -> None:
-        super().__init__(standardise, input_dim, width)
-        self.readout = readout
-        first = Dropout(dropout) if readout is None else readout
-        given = input_dim if readout is None else 1
-        self.frame = nn.Sequential(first, nn.Linear(given, width), nn.GELU(), Dropout(dropout))
+        super().__init__(standardise, input_dim, width, readout)
+        given, first = (input_dim, dropout) if readout is None else (1, 0.0)
+        self.frame = nn.Sequential(Dropout(first), nn.Linear(given, width), nn.GELU(), Dropout(dropout))
         self.recurrent = nn.GRU(width, width // 2, batch_first=True, bidirectional=True) if recurrent else None
         self.attention = nn.Linear(width, 1)
 
     def _pool(self, values_GTD: Tensor, means_GD: Tensor, group: SequenceGroup) -> Tensor:  # noqa: ARG002
-        states_GTD = self.frame(values_GTD)
+        states_GTD = self.frame(values_GTD if self.readout is None else self.readout(values_GTD))
         if self.recurrent is not None:
             states_GTD = states_GTD + self._run(states_GTD, group.mask_GT)
         if states_GTD.shape[1] == 1:
