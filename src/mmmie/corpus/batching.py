@@ -147,8 +147,8 @@ class FrameSource:
         return Inputs(groups=tuple(groups))
 
 
-def groups_of_similar_length(lengths: Ints, most: int = MAX_GROUPS) -> list[Ints]:
-    """Positions by ascending length, in the groups whose padding to their longest, `GROUP_COST` for each, is least.
+def groups_of_similar_length(lengths: Ints, most: int = MAX_GROUPS, group_cost: int = GROUP_COST) -> list[Ints]:
+    """Positions by ascending length, in the groups whose padding to their longest, `group_cost` for each, is least.
 
     There are at most `most` groups. Found exactly: the best cuts before each position, one group more at a time.
     """
@@ -159,7 +159,7 @@ def groups_of_similar_length(lengths: Ints, most: int = MAX_GROUPS) -> list[Ints
     sizes = ends - ends[:, None]
     longest = np.r_[0, lengths[order]]
     # [i, j]: the cost of one group from i up to j; an empty one is free, so that fewer groups may do.
-    cost = np.where(sizes > 0, GROUP_COST + sizes * longest, np.where(sizes == 0, 0, np.inf))
+    cost = np.where(sizes > 0, group_cost + sizes * longest, np.where(sizes == 0, 0, np.inf))
     least, cuts = cost[0], []
     for _ in range(most - 1):
         so_far = least[:, None] + cost

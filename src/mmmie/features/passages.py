@@ -15,9 +15,11 @@ from torch import Tensor
 from mmmie.corpus.batching import TokenGroup, groups_of_similar_length
 from mmmie.corpus.store import Ints
 
-MAX_TOKEN_GROUPS = 8
-"""Transformers lose little by small groups: the passages of a batch are padded within at most this many."""
-LENGTH_STEP = 8
+MAX_TOKEN_GROUPS = 12
+"""The passages of a batch are padded within at most this many groups."""
+TOKEN_GROUP_COST = 8
+"""One more group of passages costs as much as this many tokens: attention alone goes from group to group."""
+LENGTH_STEP = 4
 """Passages are padded to multiples of this: kernels are compiled for each new shape, so a few shapes are cheaper."""
 TOKENS_AT_ONCE = 1024
 """Padded tokens of one pass where nothing learns: more are no faster, and all layers of more would stay in memory."""
@@ -87,7 +89,7 @@ def _passage(rows: list[int], token_ids: Sequence[Sequence[int]], cls_id: int, s
 def token_groups(passages: Sequence[Passage], pad_id: int, max_tokens: int) -> tuple[TokenGroup, ...]:
     """Passages padded within groups of similar length (`padded_length`); owners are rows of the part."""
     lengths = np.array([padded_length(passage, max_tokens) for passage in passages])
-    groups = groups_of_similar_length(lengths, MAX_TOKEN_GROUPS)
+    groups = groups_of_similar_length(lengths, MAX_TOKEN_GROUPS, TOKEN_GROUP_COST)
     return tuple(padded([passages[i] for i in members], pad_id, int(lengths[members[-1]])) for members in groups)
 
 

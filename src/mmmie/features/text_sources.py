@@ -10,7 +10,7 @@ from torch import Tensor
 from mmmie.corpus.batching import Inputs, SequenceGroup, Source, TokenGroup, groups_of_similar_length
 from mmmie.corpus.store import Bools, Ints, Part
 from mmmie.errors import RecipeError
-from mmmie.features.passages import MAX_TOKEN_GROUPS, Passage, read, token_groups
+from mmmie.features.passages import MAX_TOKEN_GROUPS, TOKEN_GROUP_COST, Passage, read, token_groups
 from mmmie.features.text import TextEncoder
 from mmmie.features.text_states import Progress, StateStore
 from mmmie.settings import TextSettings
@@ -65,7 +65,7 @@ class TopText:
         members = [(place, self.states[int(row)]) for place, row in enumerate(rows) if self.present[row]]
         lengths = np.array([len(states) for _, states in members], dtype=np.int64)
         groups = []
-        for positions in groups_of_similar_length(lengths, MAX_TOKEN_GROUPS) if members else []:
+        for positions in groups_of_similar_length(lengths, MAX_TOKEN_GROUPS, TOKEN_GROUP_COST) if members else []:
             longest = int(lengths[positions].max())
             width = members[0][1].shape[1]
             inputs = torch.zeros(len(positions), longest, width)

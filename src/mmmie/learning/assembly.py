@@ -24,12 +24,12 @@ from mmmie.models.encoders import (
     RidgeReader,
     SequenceEncoder,
     Standardise,
-    TokenEncoder,
 )
 from mmmie.models.layers import with_fast_dropout
 from mmmie.models.lora import adapt
 from mmmie.models.network import Network
 from mmmie.models.systems import find_system, read_options
+from mmmie.models.token_encoder import TokenEncoder
 from mmmie.settings import ModelSettings, Recipe, RidgeSettings
 
 

@@ -6,17 +6,15 @@ group, T steps, D width.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mmmie.corpus.batching import Inputs, SequenceGroup, TokenGroup
-from mmmie.errors import RecipeError
-from mmmie.features.passages import TOKENS_AT_ONCE, mean_over_owners
-from mmmie.models.layers import Dropout, attention_by
+from mmmie.corpus.batching import Inputs, SequenceGroup
+from mmmie.models.layers import Dropout
+from mmmie.models.token_encoder import TokenEncoder
 
 NOISE_FLOOR = 0.02
 
@@ -196,76 +194,6 @@ class SequenceEncoder(FrameReader):
         )
         back_GT = torch.argsort(order_GT, dim=1)
         return output_GTD.gather(1, back_GT[..., None].expand_as(output_GTD))
-
-
-class TokenEncoder(nn.Module):
-    """A pretrained text encoder under training: the mean of every hidden layer over the utterance's own tokens.
-
-    Args:
-        network: a Hugging Face encoder; with `top_layers` its embedding layer is replaced, and it reads stored states.
-        width: of one hidden layer.
-        num_states: hidden layers of the whole encoder, the embedding layer included.
-        top_layers: how many layers are trained; None: all.
-        use_bfloat16: compute the network in bfloat16.
-    """
-
-    def __init__(
-        self, network: nn.Module, width: int, num_states: int, top_layers: int | None, use_bfloat16: bool
-    ) -> None:
-        super().__init__()
-        self.network = network if top_layers is None else _upper(network, top_layers)
-        self.state_dim = width
-        self.frozen_dim = 0 if top_layers is None else (num_states - top_layers) * width
-        self.output_dim = num_states * width
-        self.top = top_layers is not None
-        self.use_bfloat16 = use_bfloat16
-
-    def forward(self, inputs: Inputs, num_rows: int) -> Tensor:
-        """(N, num_states * width) float32; 0 where there is no text."""
-        reference = next(self.network.parameters())
-        trained = reference.new_zeros(num_rows, self.output_dim - self.frozen_dim, dtype=torch.float32)
-        counts = reference.new_zeros(num_rows, dtype=torch.float32)
-        key = "inputs_embeds" if self.top else "input_ids"
-        # One context for all groups: leaving it forgets the weights that it has cast, a tenth of a step to cast again.
-        with torch.autocast(reference.device.type, torch.bfloat16, enabled=self.use_bfloat16), attention_by(reference):
-            for group in self._passes(inputs.tokens, reference):
-                mask_GT = group.mask_GT.long()
-                states = self.network(**{key: group.inputs_GT}, attention_mask=mask_GT, output_hidden_states=True)
-                layers = states.hidden_states[1:] if self.top else states.hidden_states
-                sums, tokens = zip(*(mean_over_owners(x, group.owner_GT, num_rows) for x in layers), strict=True)
-                trained = trained + torch.cat(sums, -1)
-                counts = counts + tokens[0]
-        means = trained / counts.clamp(min=1)[:, None]
-        if not self.top:
-            return means
-        assert inputs.frozen_ND is not None
-        return torch.cat([inputs.frozen_ND[:, : self.frozen_dim], means], -1)
-
-    @staticmethod
-    def _passes(groups: Sequence[TokenGroup], reference: Tensor) -> Iterator[TokenGroup]:
-        """What is read at once: the groups, or smaller parts of them where that saves memory."""
-        if torch.is_grad_enabled() or reference.device.type != "cpu":
-            return iter(groups)
-        return (piece for group in groups for piece in group.pieces(TOKENS_AT_ONCE))
-
-
-class _StoredStates(nn.Module):
-    """Stands where the embedding layer was, and hands on the states that were stored."""
-
-    def forward(self, *, inputs_embeds: Tensor, **_: object) -> Tensor:
-        return inputs_embeds
-
-
-def _upper(network: nn.Module, top_layers: int) -> nn.Module:
-    layers = getattr(getattr(network, "encoder", None), "layer", None)
-    if layers is None:
-        raise RecipeError(
-            f"the layers of a {type(network).__name__} are not where BERT and its kin have them, and its top ones "
-            "cannot be trained alone. Set text.depth = 'full' or 'frozen'."
-        )
-    network.encoder.layer = layers[len(layers) - top_layers :]  # type: ignore[union-attr]
-    network.embeddings = _StoredStates()
-    return network
 
 
 class ModalityEncoder(nn.Module):

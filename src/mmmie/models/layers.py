@@ -1,11 +1,9 @@
-"""What encoders and systems share: dropout, the kernel of attention, and the Transformer layer of the house."""
+"""What encoders and systems share: dropout, and the Transformer layer of the house."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
 
 AnyModule = TypeVar("AnyModule", bound=nn.Module)
 DRAWS = 1 << 16
@@ -34,17 +32,6 @@ def with_fast_dropout(network: AnyModule) -> AnyModule:
             if type(child) is nn.Dropout:
                 setattr(module, name, Dropout(child.p).train(child.training))
     return network
-
-
-def attention_by(reference: Tensor) -> AbstractContextManager[object]:
-    """How a network on this tensor's device computes attention where gradients are wanted.
-
-    On a processor the backward pass of the fused kernel takes eight times its forward pass, a third of a step of
-    MiniLM; plain products save a fifth of the step.
-    """
-    if reference.device.type != "cpu" or not torch.is_grad_enabled():
-        return nullcontext()
-    return sdpa_kernel(SDPBackend.MATH)
 
 
 def transformer_layer(width: int, heads: int, dropout: float) -> nn.TransformerEncoderLayer:
