@@ -78,15 +78,19 @@ def _attention(
     scaling: float,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Queries, keys and values (1, H, R, D) to (1, R, H, D); what the filling gives is the value that it had."""
+    """Queries, keys and values (1, H, R, D) to (1, R, H, D), computed in float32; filling keeps its own value."""
+    heads, width = query.shape[1], query.shape[3]
+    given_3RHD = torch.cat([query, key, value]).transpose(1, 2)
     sizes = [mask.numel() for mask in masks_GT]
-    sizes.append(value.shape[2] - sum(sizes))
-    by_token = (x[0].transpose(0, 1) for x in (query * scaling, key, value))
-    *groups, (_, _, filling_RHD) = zip(*(torch.split(x, sizes) for x in by_token), strict=True)
+    *groups, filling_3RHD = torch.split(given_3RHD, [*sizes, given_3RHD.shape[1] - sum(sizes)], dim=1)
     attended = []
-    for mask_GT, group in zip(masks_GT, groups, strict=True):
-        query_GHTD, key_GHTD, value_GHTD = (x.unflatten(0, mask_GT.shape).transpose(1, 2) for x in group)
-        scores_GHTT = query_GHTD @ key_GHTD.transpose(2, 3)
-        weights_GHTT = scores_GHTT.masked_fill(~mask_GT[:, None, None], -1e9).softmax(-1)
-        attended.append((weights_GHTT @ value_GHTD).transpose(1, 2).flatten(0, 1))
-    return torch.cat([*attended, filling_RHD])[None], None
+    with torch.autocast(query.device.type, enabled=False):
+        for mask_GT, group in zip(masks_GT, groups, strict=True):
+            by_head = group.reshape(3, *mask_GT.shape, heads, width).transpose(2, 3).float().flatten(1, 2)
+            query_NTD, key_NTD, value_NTD = by_head  # N: every head of every sequence
+            hidden_GT = torch.zeros_like(mask_GT, dtype=torch.float32).masked_fill(~mask_GT, -1e9)
+            hidden_N1T = hidden_GT[:, None].repeat_interleave(heads, 0)
+            scores_NTT = torch.baddbmm(hidden_N1T, query_NTD, key_NTD.transpose(1, 2), alpha=scaling)
+            found_NTD = torch.bmm(scores_NTT.softmax(-1), value_NTD)
+            attended.append(found_NTD.view(len(mask_GT), heads, -1, width).transpose(1, 2).flatten(0, 1))
+    return torch.cat([*attended, filling_3RHD[2].float()])[None].to(value.dtype), None
