@@ -40,7 +40,7 @@ def read_in_row(network: nn.Module, groups: list[TokenGroup]) -> list[Tensor]:
     attend_within_groups(network)
     row = TokenRow.of(groups)
     states_RD = network(
-        input_ids=row.inputs_R[None], position_ids=row.position_R[None] + first, masks_GT=row.masks_GT
+        input_ids=row.inputs_R[None], position_ids=row.position_R[None] + first, bias_GT=row.bias_GT
     ).last_hidden_state[0]
     sizes = [group.mask_GT.numel() for group in groups]
     parts = torch.split(states_RD[: sum(sizes)], sizes)

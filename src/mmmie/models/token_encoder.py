@@ -64,7 +64,7 @@ class TokenEncoder(nn.Module):
             return self.network(**given, output_hidden_states=True).hidden_states, group.owner_GT
         row = TokenRow.of(groups)
         given = {key: row.inputs_R[None], "position_ids": row.position_R[None] + self.first_position}
-        return self.network(**given, masks_GT=row.masks_GT, output_hidden_states=True).hidden_states, row.owner_R
+        return self.network(**given, bias_GT=row.bias_GT, output_hidden_states=True).hidden_states, row.owner_R
 
     def _passes(self, groups: Sequence[TokenGroup], reference: Tensor) -> Iterator[list[TokenGroup]]:
         """What is read at once: all groups in one row, or one group, or less where that saves memory."""
