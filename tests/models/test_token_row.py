@@ -11,11 +11,16 @@ from mmmie.corpus.batching import TokenGroup
 from mmmie.features.passages import padded
 from mmmie.features.passages import read as read_passages
 from mmmie.features.text import TextEncoder
-from mmmie.models.token_row import ROW_STEP, TokenRow, attend_within_groups, first_position
+from mmmie.models.token_row import ROW_STEP, TokenRow, row_reader
 from mmmie.settings import TextSettings
 from tiny_corpora import write_encoder
 
 LENGTHS = [[3, 3], [7, 5, 2], [40]]
+FIRST_QUERY = {
+    "bert": "encoder.layer.0.attention.self.query.weight",
+    "roberta": "encoder.layer.0.attention.self.query.weight",
+    "mpnet": "encoder.layer.0.attention.attn.q.weight",
+}
 
 
 @pytest.fixture
@@ -35,19 +40,16 @@ def network_of(folder: Path, kind: str) -> nn.Module:
 
 def read_in_row(network: nn.Module, groups: list[TokenGroup]) -> list[Tensor]:
     """The last hidden layer of each group, (G, T, D)."""
-    first = first_position(network)
-    assert first is not None
-    attend_within_groups(network)
+    read_row = row_reader(network)
+    assert read_row is not None
     row = TokenRow.of(groups)
-    states_RD = network(
-        input_ids=row.inputs_R[None], position_ids=row.position_R[None] + first, bias_GT=row.bias_GT
-    ).last_hidden_state[0]
+    states_RD = read_row(network, row, "input_ids")[-1][0]
     sizes = [group.mask_GT.numel() for group in groups]
     parts = torch.split(states_RD[: sum(sizes)], sizes)
     return [part.unflatten(0, group.mask_GT.shape) for part, group in zip(parts, groups, strict=True)]
 
 
-@pytest.mark.parametrize("kind", ["bert", "roberta"])
+@pytest.mark.parametrize("kind", ["bert", "roberta", "mpnet"])
 def test_every_token_and_gradient_is_that_of_its_sequence_alone(
     tmp_path: Path, kind: str, groups: list[TokenGroup]
 ) -> None:
@@ -69,7 +71,7 @@ def test_every_token_and_gradient_is_that_of_its_sequence_alone(
     gradients = [
         {name: p.grad for name, p in network.named_parameters() if p.grad is not None} for network in (together, alone)
     ]
-    assert "encoder.layer.0.attention.self.query.weight" in gradients[0]
+    assert FIRST_QUERY[kind] in gradients[0]
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-3)
 
 
@@ -90,8 +92,5 @@ def test_stored_states_too_make_a_row() -> None:
     assert torch.equal(row.inputs_R[:4], states_GTD.reshape(4, 3))
 
 
-def test_a_network_with_attention_of_its_own_reads_no_rows(tmp_path: Path) -> None:
-    assert first_position(network_of(tmp_path, "mpnet")) is None
-    assert first_position(network_of(tmp_path, "bert")) == 0
-    assert first_position(network_of(tmp_path, "roberta")) == 2, "numbers positions from behind its padding id"
-    assert first_position(nn.Linear(2, 2)) is None
+def test_a_network_of_another_make_reads_no_rows() -> None:
+    assert row_reader(nn.Linear(2, 2)) is None

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Inputs, TokenGroup
 from mmmie.errors import RecipeError
 from mmmie.features.passages import TOKENS_AT_ONCE, mean_over_owners
-from mmmie.models.token_row import TokenRow, attend_within_groups, first_position
+from mmmie.models.token_row import TokenRow, row_reader
 
 
 class TokenEncoder(nn.Module):
@@ -26,10 +26,8 @@ class TokenEncoder(nn.Module):
         self, network: nn.Module, width: int, num_states: int, top_layers: int | None, use_bfloat16: bool
     ) -> None:
         super().__init__()
-        self.first_position = first_position(network)
+        self.read_row = row_reader(network)
         self.network = network if top_layers is None else _upper(network, top_layers)
-        if self.first_position is not None:
-            attend_within_groups(network)
         self.state_dim = width
         self.frozen_dim = 0 if top_layers is None else (num_states - top_layers) * width
         self.output_dim = num_states * width
@@ -58,13 +56,12 @@ class TokenEncoder(nn.Module):
     def _read(self, groups: Sequence[TokenGroup]) -> tuple[Sequence[Tensor], Tensor]:
         """Every hidden layer of one pass, and the owners of its tokens."""
         key = "inputs_embeds" if self.top else "input_ids"
-        if self.first_position is None:
+        if self.read_row is None:
             (group,) = groups
             given = {key: group.inputs_GT, "attention_mask": group.mask_GT.long()}
             return self.network(**given, output_hidden_states=True).hidden_states, group.owner_GT
         row = TokenRow.of(groups)
-        given = {key: row.inputs_R[None], "position_ids": row.position_R[None] + self.first_position}
-        return self.network(**given, bias_GT=row.bias_GT, output_hidden_states=True).hidden_states, row.owner_R
+        return self.read_row(self.network, row, key), row.owner_R
 
     def _passes(self, groups: Sequence[TokenGroup], reference: Tensor) -> Iterator[list[TokenGroup]]:
         """What is read at once: all groups in one row, or one group, or less where that saves memory."""
@@ -73,7 +70,7 @@ class TokenEncoder(nn.Module):
         found: list[TokenGroup] = []
         for piece in pieces:
             tokens = sum(p.mask_GT.numel() for p in (*found, piece))
-            if found and (self.first_position is None or (tokens > TOKENS_AT_ONCE and not learns)):
+            if found and (self.read_row is None or (tokens > TOKENS_AT_ONCE and not learns)):
                 yield found
                 found = []
             found.append(piece)

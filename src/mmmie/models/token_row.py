@@ -1,13 +1,15 @@
 """Groups of token sequences in one row, which a text encoder reads in one pass.
 
-All but attention takes each token by itself. So the groups are laid one after another, and attention alone, which
-transformers lets be given from outside, goes from group to group: large products, and hardly any padding, since groups
-may then be many and small. Networks that compute their own attention (MPNet) read group after group.
+All but attention takes each token by itself. So the groups are laid one after another, and attention alone goes from
+group to group: large products, and hardly any padding, since groups may then be many and small. transformers lets
+attention be given from outside; MPNet computes its own, with a bias by distance, and gets ours in its place. Other
+networks read group after group.
 Shapes: G sequences of a group, T tokens of one of them, R tokens of the row, H heads, D width.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -20,6 +22,8 @@ HIDDEN = -1e9
 """Added to the score of padding."""
 ROW_STEP = 32
 """Rows are filled up to a multiple of this: kernels are compiled for each new length, so a few lengths are cheaper."""
+RowReader = Callable[[nn.Module, "TokenRow", str], Sequence[Tensor]]
+"""From the network, a row and the name of its input (`input_ids`, `inputs_embeds`) to every hidden layer, (1, R, D)."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,7 @@ class TokenRow:
     """(R,) int64: the place of a token in its sequence."""
     owner_R: Tensor
     """(R,) int64 as in `TokenGroup`."""
-    bias_GT: tuple[Tensor, ...]
+    bias_G11T: tuple[Tensor, ...]
     """One for each group, float32: what attention adds to the score of a token, 0 where it is real."""
 
     @classmethod
@@ -45,7 +49,7 @@ class TokenRow:
             _filled([group.inputs_GT.flatten(0, 1) for group in groups], filling, 0),
             _filled(places, filling, 0),
             _filled([owner_R], filling, -1),
-            tuple(torch.where(mask, 0.0, HIDDEN) for mask in masks),
+            tuple(torch.where(mask, 0.0, HIDDEN)[:, None, None] for mask in masks),
         )
 
 
@@ -53,20 +57,29 @@ def _filled(parts: Sequence[Tensor], filling: int, value: int) -> Tensor:
     return torch.cat([*parts, parts[0].new_full((filling, *parts[0].shape[1:]), value)])
 
 
-def first_position(network: nn.Module) -> int | None:
-    """The position of a sequence's first token, where the network can read rows; None where it cannot."""
-    numbered = getattr(getattr(network, "embeddings", None), "position_embeddings", None)
-    if not getattr(network, "_supports_attention_backend", False) or not isinstance(numbered, nn.Embedding):
+def row_reader(network: nn.Module) -> RowReader | None:
+    """Prepares a network to read rows from now on, in place; None where it cannot, and is left as it is."""
+    places = getattr(getattr(network, "embeddings", None), "position_embeddings", None)
+    if not isinstance(places, nn.Embedding):
         return None
-    return 0 if numbered.padding_idx is None else numbered.padding_idx + 1
+    first_position = 0 if places.padding_idx is None else places.padding_idx + 1
+    if getattr(network, "_supports_attention_backend", False):
+        from transformers import AttentionInterface
+
+        AttentionInterface.register(ATTENTION, _attention)
+        network.set_attn_implementation(ATTENTION)  # type: ignore[operator]
+        return partial(_read, first_position)
+    if type(network).__name__ == "MPNetModel":
+        for layer in network.encoder.layer:  # type: ignore[union-attr]
+            layer.attention.attn = _MPNetAttention(layer.attention.attn)
+        return partial(_read_mpnet, first_position)
+    return None
 
 
-def attend_within_groups(network: nn.Module) -> None:
-    """From now on the network reads rows, and must be given `bias_GT` and `position_ids`."""
-    from transformers import AttentionInterface
-
-    AttentionInterface.register(ATTENTION, _attention)
-    network.set_attn_implementation(ATTENTION)  # type: ignore[operator]
+def _read(first_position: int, network: nn.Module, row: TokenRow, key: str) -> Sequence[Tensor]:
+    given = {key: row.inputs_R[None], "position_ids": row.position_R[None] + first_position}
+    states: Sequence[Tensor] = network(**given, bias_GHTT=row.bias_G11T, output_hidden_states=True).hidden_states
+    return states
 
 
 def _attention(
@@ -76,22 +89,70 @@ def _attention(
     value: Tensor,
     attention_mask: Tensor | None,  # noqa: ARG001
     *,
-    bias_GT: Sequence[Tensor],
+    bias_GHTT: Sequence[Tensor],
     scaling: float,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Queries, keys and values (1, H, R, D) to (1, R, H, D), computed in float32; filling keeps its own value."""
+    """As transformers wants it: queries, keys and values (1, H, R, D) to (1, R, H, D)."""
+    return _attend(query, key, value, bias_GHTT, scaling), None
+
+
+def _attend(query: Tensor, key: Tensor, value: Tensor, bias_GHTT: Sequence[Tensor], scaling: float) -> Tensor:
+    """Within each group, (1, H, R, D) to (1, R, H, D), computed in float32; filling keeps its own value.
+
+    Args:
+        query, key, value: of the whole row.
+        bias_GHTT: one for each group; heads and queries may be 1, which stands for all.
+        scaling: of the products of queries and keys.
+    """
     heads, width = query.shape[1], query.shape[3]
     given_3RHD = torch.cat([query, key, value]).transpose(1, 2)
-    sizes = [bias.numel() for bias in bias_GT]
+    sizes = [len(bias) * bias.shape[-1] for bias in bias_GHTT]
     *groups, filling_3RHD = torch.split(given_3RHD, [*sizes, given_3RHD.shape[1] - sum(sizes)], dim=1)
     attended = []
     with torch.autocast(query.device.type, enabled=False):
-        for bias, group in zip(bias_GT, groups, strict=True):
-            by_head = group.reshape(3, *bias.shape, heads, width).transpose(2, 3).float().flatten(1, 2)
+        for bias, group in zip(bias_GHTT, groups, strict=True):
+            size, length = len(bias), bias.shape[-1]
+            by_head = group.reshape(3, size, length, heads, width).transpose(2, 3).float().flatten(1, 2)
             query_NTD, key_NTD, value_NTD = by_head  # N: every head of every sequence
-            bias_N1T = bias[:, None].repeat_interleave(heads, 0)
-            scores_NTT = torch.baddbmm(bias_N1T, query_NTD, key_NTD.transpose(1, 2), alpha=scaling)
+            bias_NTT = bias.expand(-1, heads, -1, -1).flatten(0, 1)
+            scores_NTT = torch.baddbmm(bias_NTT, query_NTD, key_NTD.transpose(1, 2), alpha=scaling)
             found_NTD = torch.bmm(scores_NTT.softmax(-1), value_NTD)
-            attended.append(found_NTD.view(len(bias), heads, -1, width).transpose(1, 2).flatten(0, 1))
-    return torch.cat([*attended, filling_3RHD[2].float()])[None].to(value.dtype), None
+            attended.append(found_NTD.view(size, heads, length, width).transpose(1, 2).flatten(0, 1))
+    return torch.cat([*attended, filling_3RHD[2].float()])[None].to(value.dtype)
+
+
+class _MPNetAttention(nn.Module):
+    """Stands where MPNet's attention was, with its weights under their names; the biases come as `attention_mask`."""
+
+    def __init__(self, own: Any) -> None:
+        super().__init__()
+        self.q, self.k, self.v, self.o = own.q, own.k, own.v, own.o
+        self.heads, self.width = own.num_attention_heads, own.attention_head_size
+
+    def forward(
+        self, hidden_states: Tensor, attention_mask: Sequence[Tensor], *_: object, **__: object
+    ) -> tuple[Tensor]:
+        query, key, value = (
+            linear(hidden_states).unflatten(-1, (self.heads, self.width)).transpose(1, 2)
+            for linear in (self.q, self.k, self.v)
+        )
+        attended_1RHD = _attend(query, key, value, attention_mask, self.width**-0.5)
+        return (self.o(attended_1RHD.flatten(2)),)
+
+
+def _read_mpnet(first_position: int, network: nn.Module, row: TokenRow, key: str) -> Sequence[Tensor]:
+    """By the parts of the network; as a whole it would compute the bias by distance for the row as one sequence."""
+    embeddings: Any = network.embeddings
+    encoder: Any = network.encoder
+    states_1RD = embeddings(**{key: row.inputs_R[None], "position_ids": row.position_R[None] + first_position})
+    longest = max(bias.shape[-1] for bias in row.bias_G11T)
+    distance_1HTT = encoder.compute_position_bias(states_1RD.new_empty(1, longest))
+    biases = []
+    for bias_G11T in row.bias_G11T:
+        length = bias_G11T.shape[-1]
+        biases.append(bias_G11T + distance_1HTT[:, :, :length, :length])
+    all_states = [states_1RD]
+    for layer in encoder.layer:
+        all_states.append(layer(all_states[-1], biases)[0])
+    return all_states
