@@ -76,6 +76,17 @@ def test_padding_and_batching_change_nothing(part: Part, encoder: Path) -> None:
     torch.testing.assert_close(one, many[[5, 12, 19]], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("kind", ["bert", "mpnet"])
+def test_an_encoder_that_reads_no_rows_gives_the_same_group_after_group(
+    part: Part, tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = TextSettings(encoder=str(write_encoder(tmp_path / kind, kind)), depth="full", passage_tokens=32)
+    everything = np.arange(len(part))
+    in_rows = means(part, settings, everything)
+    monkeypatch.setattr(token_encoder, "row_reader", lambda _: None)
+    torch.testing.assert_close(means(part, settings, everything), in_rows, rtol=1e-4, atol=1e-5)
+
+
 def test_where_nothing_learns_the_encoder_reads_few_tokens_at_once(
     part: Part, encoder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
