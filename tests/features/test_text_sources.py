@@ -83,7 +83,7 @@ def test_an_encoder_that_reads_no_rows_gives_the_same_group_after_group(
     settings = TextSettings(encoder=str(write_encoder(tmp_path / kind, kind)), depth="full", passage_tokens=32)
     everything = np.arange(len(part))
     in_rows = means(part, settings, everything)
-    monkeypatch.setattr(token_encoder, "row_reader", lambda _: None)
+    monkeypatch.setattr(token_encoder, "read_rows", lambda _: None)
     torch.testing.assert_close(means(part, settings, everything), in_rows, rtol=1e-4, atol=1e-5)
 
 

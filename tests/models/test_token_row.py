@@ -11,7 +11,7 @@ from mmmie.corpus.batching import TokenGroup
 from mmmie.features.passages import padded
 from mmmie.features.passages import read as read_passages
 from mmmie.features.text import TextEncoder
-from mmmie.models.token_row import ROW_STEP, TokenRow, row_reader
+from mmmie.models.token_row import ROW_STEP, TokenRow, read_rows
 from mmmie.settings import TextSettings
 from tiny_corpora import write_encoder
 
@@ -40,10 +40,12 @@ def network_of(folder: Path, kind: str) -> nn.Module:
 
 def read_in_row(network: nn.Module, groups: list[TokenGroup]) -> list[Tensor]:
     """The last hidden layer of each group, (G, T, D)."""
-    read_row = row_reader(network)
-    assert read_row is not None
+    first = read_rows(network)
+    assert first is not None
     row = TokenRow.of(groups)
-    states_RD = read_row(network, row, "input_ids")[-1][0]
+    states_RD = network(
+        input_ids=row.inputs_R[None], position_ids=row.position_R[None] + first, bias_GHTT=row.bias_G11T
+    ).last_hidden_state[0]
     sizes = [group.mask_GT.numel() for group in groups]
     parts = torch.split(states_RD[: sum(sizes)], sizes)
     return [part.unflatten(0, group.mask_GT.shape) for part, group in zip(parts, groups, strict=True)]
@@ -92,5 +94,8 @@ def test_stored_states_too_make_a_row() -> None:
     assert torch.equal(row.inputs_R[:4], states_GTD.reshape(4, 3))
 
 
-def test_a_network_of_another_make_reads_no_rows() -> None:
-    assert row_reader(nn.Linear(2, 2)) is None
+def test_where_positions_begin(tmp_path: Path) -> None:
+    assert read_rows(network_of(tmp_path, "bert")) == 0
+    assert read_rows(network_of(tmp_path, "roberta")) == 2, "numbers positions from behind its padding id"
+    assert read_rows(network_of(tmp_path, "mpnet")) == 2
+    assert read_rows(nn.Linear(2, 2)) is None, "of another make"

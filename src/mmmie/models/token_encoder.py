@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from mmmie.corpus.batching import Inputs, TokenGroup
 from mmmie.errors import RecipeError
 from mmmie.features.passages import TOKENS_AT_ONCE, mean_over_owners
-from mmmie.models.token_row import TokenRow, row_reader
+from mmmie.models.token_row import TokenRow, read_rows
 
 
 class TokenEncoder(nn.Module):
@@ -26,7 +26,7 @@ class TokenEncoder(nn.Module):
         self, network: nn.Module, width: int, num_states: int, top_layers: int | None, use_bfloat16: bool
     ) -> None:
         super().__init__()
-        self.read_row = row_reader(network)
+        self.first_position = read_rows(network)
         self.network = network if top_layers is None else _upper(network, top_layers)
         self.state_dim = width
         self.frozen_dim = 0 if top_layers is None else (num_states - top_layers) * width
@@ -56,12 +56,13 @@ class TokenEncoder(nn.Module):
     def _read(self, groups: Sequence[TokenGroup]) -> tuple[Sequence[Tensor], Tensor]:
         """Every hidden layer of one pass, and the owners of its tokens."""
         key = "inputs_embeds" if self.top else "input_ids"
-        if self.read_row is None:
+        if self.first_position is None:
             (group,) = groups
             given = {key: group.inputs_GT, "attention_mask": group.mask_GT.long()}
             return self.network(**given, output_hidden_states=True).hidden_states, group.owner_GT
         row = TokenRow.of(groups)
-        return self.read_row(self.network, row, key), row.owner_R
+        given = {key: row.inputs_R[None], "position_ids": row.position_R[None] + self.first_position}
+        return self.network(**given, bias_GHTT=row.bias_G11T, output_hidden_states=True).hidden_states, row.owner_R
 
     def _passes(self, groups: Sequence[TokenGroup], reference: Tensor) -> Iterator[list[TokenGroup]]:
         """What is read at once: all groups in one row, or one group, or less where that saves memory."""
@@ -70,7 +71,7 @@ class TokenEncoder(nn.Module):
         found: list[TokenGroup] = []
         for piece in pieces:
             tokens = sum(p.mask_GT.numel() for p in (*found, piece))
-            if found and (self.read_row is None or (tokens > TOKENS_AT_ONCE and not learns)):
+            if found and (self.first_position is None or (tokens > TOKENS_AT_ONCE and not learns)):
                 yield found
                 found = []
             found.append(piece)

@@ -7,7 +7,7 @@ networks read group after group.
 Shapes: G sequences of a group, T tokens of one of them, R tokens of the row, H heads, D width.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -22,8 +22,6 @@ HIDDEN = -1e9
 """Added to the score of padding."""
 ROW_STEP = 32
 """Rows are filled up to a multiple of this: kernels are compiled for each new length, so a few lengths are cheaper."""
-RowReader = Callable[[nn.Module, "TokenRow", str], Sequence[Tensor]]
-"""From the network, a row and the name of its input (`input_ids`, `inputs_embeds`) to every hidden layer, (1, R, D)."""
 
 
 @dataclass(frozen=True)
@@ -57,29 +55,27 @@ def _filled(parts: Sequence[Tensor], filling: int, value: int) -> Tensor:
     return torch.cat([*parts, parts[0].new_full((filling, *parts[0].shape[1:]), value)])
 
 
-def row_reader(network: nn.Module) -> RowReader | None:
-    """Prepares a network to read rows from now on, in place; None where it cannot, and is left as it is."""
+def read_rows(network: nn.Module) -> int | None:
+    """Prepares a network, in place, to read rows: from now on it must be given `bias_GHTT` and `position_ids`.
+
+    Returns:
+        The position of a sequence's first token; None where the network cannot read rows, and is left as it is.
+    """
     places = getattr(getattr(network, "embeddings", None), "position_embeddings", None)
     if not isinstance(places, nn.Embedding):
         return None
-    first_position = 0 if places.padding_idx is None else places.padding_idx + 1
     if getattr(network, "_supports_attention_backend", False):
         from transformers import AttentionInterface
 
         AttentionInterface.register(ATTENTION, _attention)
         network.set_attn_implementation(ATTENTION)  # type: ignore[operator]
-        return partial(_read, first_position)
-    if type(network).__name__ == "MPNetModel":
+    elif type(network).__name__ == "MPNetModel":
         for layer in network.encoder.layer:  # type: ignore[union-attr]
             layer.attention.attn = _MPNetAttention(layer.attention.attn)
-        return partial(_read_mpnet, first_position)
-    return None
-
-
-def _read(first_position: int, network: nn.Module, row: TokenRow, key: str) -> Sequence[Tensor]:
-    given = {key: row.inputs_R[None], "position_ids": row.position_R[None] + first_position}
-    states: Sequence[Tensor] = network(**given, bias_GHTT=row.bias_G11T, output_hidden_states=True).hidden_states
-    return states
+        network.forward = partial(_mpnet, network)
+    else:
+        return None
+    return 0 if places.padding_idx is None else places.padding_idx + 1
 
 
 def _attention(
@@ -141,18 +137,18 @@ class _MPNetAttention(nn.Module):
         return (self.o(attended_1RHD.flatten(2)),)
 
 
-def _read_mpnet(first_position: int, network: nn.Module, row: TokenRow, key: str) -> Sequence[Tensor]:
-    """By the parts of the network; as a whole it would compute the bias by distance for the row as one sequence."""
-    embeddings: Any = network.embeddings
-    encoder: Any = network.encoder
-    states_1RD = embeddings(**{key: row.inputs_R[None], "position_ids": row.position_R[None] + first_position})
-    longest = max(bias.shape[-1] for bias in row.bias_G11T)
-    distance_1HTT = encoder.compute_position_bias(states_1RD.new_empty(1, longest))
+def _mpnet(network: Any, bias_GHTT: Sequence[Tensor], output_hidden_states: bool = True, **given: Tensor) -> Any:
+    """In place of its own `forward`, which would compute the bias by distance for the row as one sequence."""
+    from transformers.modeling_outputs import BaseModelOutput
+
+    states_1RD = network.embeddings(**given)
+    longest = max(bias.shape[-1] for bias in bias_GHTT)
+    distance_1HTT = network.encoder.compute_position_bias(states_1RD.new_empty(1, longest))
     biases = []
-    for bias_G11T in row.bias_G11T:
-        length = bias_G11T.shape[-1]
-        biases.append(bias_G11T + distance_1HTT[:, :, :length, :length])
-    all_states = [states_1RD]
-    for layer in encoder.layer:
-        all_states.append(layer(all_states[-1], biases)[0])
-    return all_states
+    for bias_G1TT in bias_GHTT:
+        length = bias_G1TT.shape[-1]
+        biases.append(bias_G1TT + distance_1HTT[:, :, :length, :length])
+    found = [states_1RD]
+    for layer in network.encoder.layer:
+        found.append(layer(found[-1], biases)[0])
+    return BaseModelOutput(last_hidden_state=found[-1], hidden_states=tuple(found) if output_hidden_states else None)
