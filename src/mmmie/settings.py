@@ -182,9 +182,6 @@ class TrainingSettings(Settings):
     gradient_clip: float = Field(1.0, gt=0)
     average_decay: float = Field(0.99, ge=0, lt=1)
     """Decay of the exponential moving average of the weights, which is what is validated and kept; 0: none."""
-    fit_scale: bool = False
-    """Whether scores are multiplied, about the train labels' median, by the factor that makes the valid MAE least, at
-    every validation and for good: without the dropout and noise of training a tuned network exaggerates."""
     modality_dropout: float = Field(0.1, ge=0, lt=1)
     """Chance that a present modality of an utterance is masked in training; at least one is left."""
     precision: Literal["auto", "float32", "bfloat16"] = "auto"

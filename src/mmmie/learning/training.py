@@ -260,18 +260,15 @@ class _Training:
         torch._foreach_lerp_([self.averages[name] for name in self.learned], list(self.learned.values()), 1 - decay)
 
     def _validate(self) -> Validation:
-        """On the averaged weights, which are what is kept, with the scale that was fitted."""
+        """On the averaged weights, which are what is kept."""
         current = {name: value.clone() for name, value in self.learned.items()}
-        label_scale = self.model.label_scale.clone()
         self._put(self.averages)
         try:
             validation = validate(self.model, self.objective, self.valid, self.recipe, self.device)
             if validation.mae < self.journal.best_valid_mae and self.processes.first:
-                self.model.label_scale.mul_(validation.scale)
                 save_checkpoint(self.out / "checkpoint", self.model, self.contract)
         finally:
             self._put(current)
-            self.model.label_scale.copy_(label_scale)
         return validation
 
     def _put(self, values: Mapping[str, Tensor]) -> None:
@@ -290,7 +287,7 @@ class _Training:
             "train": train,
             "weights": weights,
             "gradient_ratios": self.objective.ratios,
-            "valid": {key: getattr(validation, key) for key in ("mae", "mae_sampled", "corr", "scale")},
+            "valid": {"mae": validation.mae, "mae_sampled": validation.mae_sampled, "corr": validation.corr},
             "valid_information": validation.information,
         }
         journal.lines.append(line)

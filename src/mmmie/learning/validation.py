@@ -16,8 +16,6 @@ from mmmie.settings import Recipe
 
 READING_SEED = 20220110
 """Of the noise of the sampled reading, so that it is the same at every epoch."""
-SCALES = (0.5, 1.5)
-"""Within which a fitted scale is held: beyond them it is a small or strange valid part that speaks."""
 
 
 @dataclass(frozen=True)
@@ -25,13 +23,11 @@ class Validation:
     """What an epoch is judged by, and what is only reported."""
 
     mae: float
-    """Of the mean reading, which is what `predict` does; scores are multiplied by `scale` first."""
+    """Of the mean reading, which is what `predict` does."""
     mae_sampled: float
     """With the noise of the stochastic encoders: what the measured information is about."""
     corr: float
     information: dict[str, Any]
-    scale: float = 1.0
-    """About the train labels' median; 1 where `training.fit_scale` is off."""
 
 
 @torch.no_grad()
@@ -57,29 +53,12 @@ def validate(
     score, label = torch.cat(scores), torch.cat(labels)
     whole = {name: _joined([part[name] for part in kept]) for name in model.modalities}
     information = objective.measure(whole, torch.cat(videos))
-    centre = model.label_centre
-    scale = best_scale(score - centre, label - centre) if recipe.training.fit_scale else 1.0
     return Validation(
-        mae=float(((score - centre) * scale + centre - label).abs().mean()),
-        mae_sampled=float(((torch.cat(sampled or scores) - centre) * scale + centre - label).abs().mean()),
+        mae=float((score - label).abs().mean()),
+        mae_sampled=float((torch.cat(sampled or scores) - label).abs().mean()),
         corr=_correlation(score, label),
         information=information,
-        scale=scale,
     )
-
-
-def best_scale(score_N: Tensor, label_N: Tensor) -> float:
-    """The factor on the scores that makes their mean absolute error least, held within `SCALES`.
-
-    It is the median of label / score, each weighted by |score|: where that sum of absolute values turns.
-    """
-    said = score_N != 0
-    if not bool(said.any()):
-        return 1.0
-    ratio, order = (label_N[said] / score_N[said]).double().sort()
-    weight = score_N[said].abs().double()[order].cumsum(0)
-    middle = ratio[int(torch.searchsorted(weight, weight[-1] / 2))]
-    return float(middle.clamp(*SCALES))
 
 
 @torch.no_grad()
