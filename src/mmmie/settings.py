@@ -43,9 +43,6 @@ class TextSettings(Settings):
     most this many tokens, and each utterance is the mean over its own tokens."""
     max_tokens: int = Field(128, ge=8)
     """Tokens of one utterance beyond this many are cut."""
-    plain: bool = False
-    """Whether text is lowered and read without punctuation, as CMU-MOSI's transcripts are written (`dont stop` for
-    `Don't stop!`). A run that begins with another reads text as that one does."""
 
 
 class IdentitySettings(Settings):

@@ -44,28 +44,6 @@ def test_cleaning(raw: str, read: str) -> None:
     assert clean(clean(raw)) == clean(raw)
 
 
-@pytest.mark.parametrize(
-    ("raw", "read"),
-    [
-        ("Don't stop!", "dont stop"),
-        ("They’ve... (umm) paid $5 for rock-'n'-roll", "theyve umm paid 5 for rock n roll"),
-        ("ÉTÉ, e\u0301te\u0301", "été e\u0301te\u0301"),
-        ("स्वाद!", "स्वाद"),
-        ("caf\ufffd", "caf"),
-        ("?!", ""),
-    ],
-)
-def test_plain_text_has_no_punctuation(raw: str, read: str) -> None:
-    assert clean(raw, plain=True) == read
-    assert clean(read, plain=True) == read
-
-
-def test_an_encoder_that_reads_plain_text_is_another(encoder: Path) -> None:
-    written, plain = find(encoder), find(encoder, plain=True)
-    assert written.fingerprint != plain.fingerprint
-    assert plain.token_ids(["The film!", "?"]) == [*written.token_ids(["the film"]), [written.tokenizer.unk_token_id]]
-
-
 def test_token_ids(encoder: Path) -> None:
     found = find(encoder, max_tokens=8)
     ids = found.token_ids(["the film", "THE FILM", "", "the " * 30])

